@@ -1,0 +1,129 @@
+"""What a command prints: data on stdout, narration on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sbert_cluster.pipeline import EmbedResult, Info, Plan
+from sbert_cluster.progress import Progress
+from sbert_cluster.report.escape import visible
+from sbert_cluster.report.terminal import ProgressDisplay, console, print_summary
+from sbert_cluster.types import DedupResult
+
+
+class Narrator:
+    """Tells people on stderr, and programs on stdout.
+
+    Args:
+        quiet: Tell people nothing but errors.
+        json: Print JSON to stdout.
+    """
+
+    def __init__(self, *, quiet: bool, json: bool) -> None:
+        self._quiet, self._json = quiet, json
+        self._console = console()
+
+    @contextmanager
+    def progress(self) -> Iterator[Progress]:
+        """Show progress while the block runs."""
+        with ProgressDisplay(self._console, quiet=self._quiet) as display:
+            yield display.update
+
+    def show_dedup(self, result: DedupResult, target: Path) -> None:
+        """Sum up a run of ``dedup``."""
+        if self._json:
+            _print_json(result.manifest.to_dict())
+        if not self._quiet:
+            print_summary(result, self._console, str(target))
+
+    def show_embed(self, result: EmbedResult, target: Path) -> None:
+        """Sum up a run of ``embed``."""
+        counts, (rows, width) = result.manifest.counts, result.vectors.shape
+        if self._json:
+            _print_json(result.manifest.to_dict())
+        if self._quiet:
+            return
+        for note in result.manifest.notes:
+            self._say(note)
+        if counts["empty"]:
+            self._say(f"{counts['empty']:,} rows without a text have a null vector")
+        if counts["truncated"]:
+            length = result.manifest.model["max_seq_length"]
+            self._say(f"{counts['truncated']:,} texts were cut at {length} tokens")
+        self._say(f"{rows:,} vectors of {width} numbers → {target}")
+
+    def show_plan(self, plan: Plan) -> None:
+        """Print a forecast."""
+        if self._json:
+            _print_json(asdict(plan))
+            return
+        for note in plan.notes:
+            self._say(note)
+        _print_table(
+            {
+                "rows": f"{plan.rows:,} ({plan.empty:,} empty)",
+                "distinct texts": f"{plan.distinct:,} ({plan.cached:,} encoded already)",
+                "pairs to compare": f"{plan.pairs:,}",
+                "device": f"{plan.device}, {plan.precision}",
+                "time": f"about {_duration(plan.minutes)}",
+                "memory": f"about {_size(plan.memory_bytes)}, "
+                f"{_size(plan.free_memory_bytes)} are free",
+            }
+        )
+
+    def show_info(self, info: Info) -> None:
+        """Print what would run."""
+        if self._json:
+            _print_json(asdict(info))
+            return
+        model = info.model
+        packages = ", ".join(f"{k} {v}" for k, v in info.versions.items() if k != "sbert-cluster")
+        _print_table(
+            {
+                "sbert-cluster": info.versions.get("sbert-cluster", "not installed"),
+                "packages": packages,
+                "device": f"{info.device}, {info.precision} ({info.why})",
+                "model": f"{model.name} ({info.architecture}, {model.dimensions} dimensions, "
+                f"{model.pooling} pooling, {model.max_seq_length} tokens)",
+                "weights": f"sha256 {model.sha256}",
+                "model folder": info.model_folder,
+                "prompt": repr(model.prompt) if model.prompt else "none",
+                "cache": f"{info.cache_vectors:,} vectors, {_size(info.cache_bytes)} in "
+                f"{info.cache_folder} (--clear-cache empties it)",
+            }
+        )
+
+    def show_cleared(self, freed: int) -> None:
+        """Say how much the cache held."""
+        if self._json:
+            _print_json({"freed_bytes": freed})
+        else:
+            self._say(f"cache emptied, {_size(freed)} set free")
+
+    def _say(self, sentence: str) -> None:
+        self._console.print(visible(sentence), soft_wrap=True)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    # ASCII, so that a terminal or pipe in any encoding can take it.
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def _print_table(rows: dict[str, str]) -> None:
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        sys.stdout.write(f"{name:<{width}}  {visible(value)}\n")
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+
+
+def _duration(minutes: float) -> str:
+    return f"{minutes * 60:.0f} s" if minutes < 2 else f"{minutes:.0f} min"

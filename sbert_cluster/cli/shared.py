@@ -1,0 +1,73 @@
+"""Gives a command the flags that every command has, so that they are written down once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from sbert_cluster.cli import flags
+from sbert_cluster.options import DEFAULT_MODEL, Precision
+
+if TYPE_CHECKING:
+    from sbert_cluster.pipeline import Shared
+
+
+def _collect(
+    text_column: flags.TextColumn = None,
+    id_column: flags.IdColumn = None,
+    format: flags.Format = None,
+    encoding: flags.Encoding = None,
+    model: flags.Model = DEFAULT_MODEL,
+    prompt: flags.Prompt = None,
+    device: flags.Device = "auto",
+    precision: flags.PrecisionFlag = Precision.AUTO,
+    batch_tokens: flags.BatchTokens = None,
+    max_rows_in_memory: flags.MaxRowsInMemory = 2_000_000,
+    cache_dir: flags.CacheDir = None,
+    no_cache: flags.NoCache = False,
+) -> Shared:
+    """Turn the shared flags into the shared arguments of the Python API."""
+    return {
+        "text_column": text_column,
+        "id_column": id_column,
+        "format": format,
+        "encoding": encoding,
+        "model": model,
+        "prompt": prompt,
+        "device": device,
+        "precision": precision,
+        "batch_tokens": batch_tokens,
+        "max_rows_in_memory": max_rows_in_memory,
+        "cache_dir": cache_dir,
+        "cache": not no_cache,
+    }
+
+
+def with_shared_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the shared flags to a command, which gets them as its argument ``shared``."""
+    common = inspect.signature(_collect).parameters
+    own = [p for p in inspect.signature(command).parameters.values() if p.name != "shared"]
+
+    @wraps(command)
+    def wrapper(**values: Any) -> None:
+        shared = _collect(**{name: values.pop(name) for name in common})
+        command(**values, shared=shared)
+
+    # Typer reads the signature and the annotations, so both must tell of the added flags.
+    hints = _hints(_collect) | _hints(command)
+    parameters = [p.replace(annotation=hints[p.name]) for p in [*own, *common.values()]]
+    wrapper.__dict__.pop("__wrapped__")
+    vars(wrapper)["__signature__"] = inspect.Signature(parameters)
+    wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
+    return wrapper
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Annotations of the parameters, evaluated; ``Shared`` is not, since it would load polars."""
+    names = inspect.signature(function).parameters.keys() - {"shared"}
+    return {
+        name: eval(function.__annotations__[name], function.__globals__)  # noqa: S307 - our own source
+        for name in names
+    }

@@ -1,0 +1,1 @@
+"""Pairs → rows to keep: ladder · keep · grouping."""

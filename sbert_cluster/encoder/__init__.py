@@ -1,0 +1,4 @@
+"""Texts → unit vectors.
+
+locate · checkpoint · tokens · batching · generic · pooling · device · cache · encoder · estimate.
+"""

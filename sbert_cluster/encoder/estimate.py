@@ -1,0 +1,53 @@
+"""How long encoding will take, from a short probe of the machine."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+
+from sbert_cluster.encoder.checkpoint import Checkpoint
+from sbert_cluster.encoder.device import Place, torch_dtype
+
+_EFFICIENCY = 0.6
+"""Share of the matrix-product rate that a forward pass reaches, measured on CPUs."""
+_CHARACTERS_PER_TOKEN = 4.2
+"""Of English; of other scripts a token is taken for every character."""
+
+
+def seconds_to_encode(checkpoint: Checkpoint, place: Place, texts: Sequence[str]) -> float:
+    """Rough seconds of the forward passes over texts, without loading the model."""
+    tokens = sum(min(checkpoint.max_seq_length, _tokens(text)) for text in texts)
+    return tokens * _flop_per_token(checkpoint) / (_EFFICIENCY * flop_per_second(place))
+
+
+def flop_per_second(place: Place, *, width: int = 384, repeats: int = 5) -> float:
+    """Rate of a matrix product of the shape that a forward pass is made of, in FLOP/s.
+
+    Shape: (2048, width) @ (width, 4 * width).
+    """
+    import torch
+
+    dtype = torch_dtype(place.precision)
+    left = torch.ones(2_048, width, device=place.device, dtype=dtype)
+    right = torch.ones(width, 4 * width, device=place.device, dtype=dtype)
+    best = float("inf")
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        # Reading one number back waits for the device.
+        float((left @ right)[0, 0])
+        best = min(best, time.perf_counter() - begun)
+    return 2.0 * 2_048 * width * 4 * width / best
+
+
+def _tokens(text: str) -> int:
+    return 2 + (int(len(text) / _CHARACTERS_PER_TOKEN) if text.isascii() else len(text))
+
+
+def _flop_per_token(checkpoint: Checkpoint) -> float:
+    """Two operations a weight of the layers; attention itself is small at usual lengths."""
+    config = json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8"))
+    layers = int(config.get("num_hidden_layers", config.get("n_layers", 12)))
+    width = int(config.get("hidden_size", config.get("dim", 768)))
+    inner = int(config.get("intermediate_size", config.get("hidden_dim", 4 * width)))
+    return 2.0 * layers * (4 * width * width + 2 * width * inner)

@@ -1,0 +1,97 @@
+"""The transformer itself, through ``transformers``: any encoder architecture, padded batches."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from sbert_cluster.encoder.checkpoint import Checkpoint
+from sbert_cluster.encoder.device import Place, torch_dtype
+from sbert_cluster.encoder.pooling import load_dense, pool
+from sbert_cluster.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+
+class GenericBody:
+    """A forward pass over padded batches.
+
+    Args:
+        checkpoint: The model.
+        place: Device and number format.
+
+    Raises:
+        ModelError: If the weights do not fit the architecture.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, place: Place) -> None:
+        self._checkpoint = checkpoint
+        self._device = place.device
+        self._padding = _padding_token(checkpoint)
+        self._model = _load_transformer(checkpoint).to(place.device, torch_dtype(place.precision))
+        self._dense = [load_dense(layer).to(place.device).eval() for layer in checkpoint.dense]
+
+    def __call__(self, ids: list[list[int]], skipped: int) -> torch.Tensor:
+        """Encode one batch.
+
+        Args:
+            ids: Token numbers of each text.
+            skipped: Leading tokens (a prompt) that take no part in pooling.
+
+        Returns:
+            Unit vectors on the CPU, float32. Shape: (len(ids), dimensions).
+        """
+        import torch
+
+        with torch.inference_mode():
+            tokens, mask = self._pad(ids)
+            hidden = self._model(input_ids=tokens, attention_mask=mask).last_hidden_state
+            pooled = pool(hidden, mask, self._checkpoint.pooling, skipped)
+            for layer in self._dense:
+                pooled = layer(pooled)
+            return torch.nn.functional.normalize(pooled, dim=-1).cpu()
+
+    def _pad(self, ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pad to the longest text of the batch. Shapes: both (batch, longest)."""
+        import torch
+
+        width = max(map(len, ids))
+        padding = self._padding
+        tokens = torch.tensor([row + [padding] * (width - len(row)) for row in ids])
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids])
+        return tokens.to(self._device), mask.to(self._device)
+
+
+def _load_transformer(checkpoint: Checkpoint) -> torch.nn.Module:
+    from transformers import AutoConfig, AutoModel
+    from transformers.utils import logging
+
+    # Loading prints progress bars and advice that only concern people who train.
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        safely = {"local_files_only": True, "trust_remote_code": False}
+        config = AutoConfig.from_pretrained(str(checkpoint.folder), **safely)
+        model: torch.nn.Module = AutoModel.from_pretrained(
+            str(checkpoint.folder), config=config, use_safetensors=True, **safely
+        )
+        return model.float().eval()
+    # Anything may come out of a foreign folder: missing tensors, wrong shapes, unknown types.
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"model {checkpoint.fingerprint.name!r} cannot be loaded ({reason})",
+            "Check that its config.json and weights belong together.",
+        ) from error
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _padding_token(checkpoint: Checkpoint) -> int:
+    """The token number that fills up short texts; masked, but some models count positions by it."""
+    config = json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8"))
+    return int(config.get("pad_token_id") or 0)

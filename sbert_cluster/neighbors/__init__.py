@@ -1,0 +1,1 @@
+"""Unit vectors → every pair at or above a threshold: join · similarity."""

@@ -1,0 +1,205 @@
+"""What the user may choose: one frozen dataclass per stage, checked when it is made.
+
+Nothing here imports numpy, polars or torch, so that ``--help`` stays instant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from sbert_cluster.errors import UsageError
+
+DEFAULT_MODEL = "all-MiniLM-L6-v2"
+"""Name of the model whose weights are installed with the package."""
+
+DEFAULT_THRESHOLD = 0.9
+"""Cosine similarity from which two rows count as duplicates."""
+
+
+class FileFormat(StrEnum):
+    """A file format that can be read; all but ``TEXT`` can be asked for with ``--format``."""
+
+    CSV = "csv"
+    TSV = "tsv"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+    ARROW = "arrow"
+    TEXT = "text"
+
+
+class Grouping(StrEnum):
+    """How pairs become groups."""
+
+    DIRECT = "direct"
+    """Every removed row is similar to the row kept in its place."""
+    COMPLETE = "complete"
+    """Every two rows of a group are similar."""
+    SINGLE = "single"
+    """Connected components: rows may be joined by a chain."""
+
+
+class Device(StrEnum):
+    """Device names without an index; ``cuda:N`` is accepted as well."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+class Precision(StrEnum):
+    """Number format of the forward pass; vectors always come out as float32."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
+class KeepPolicy(StrEnum):
+    """Which row of a group stays."""
+
+    FIRST = "first"
+    LAST = "last"
+    LONGEST = "longest"
+    SHORTEST = "shortest"
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    MAX = "max"
+    MIN = "min"
+
+    @property
+    def needs_column(self) -> bool:
+        """Whether the policy compares the values of a column."""
+        return self in (KeepPolicy.NEWEST, KeepPolicy.OLDEST, KeepPolicy.MAX, KeepPolicy.MIN)
+
+
+@dataclass(frozen=True)
+class KeepRule:
+    """A keep policy and, for four of them, the column that it compares."""
+
+    policy: KeepPolicy = KeepPolicy.FIRST
+    """Which row of a group stays; ties go to the earlier row."""
+    column: str | None = None
+    """Column of ``newest``, ``oldest``, ``max`` and ``min``; None for the others."""
+
+    def __post_init__(self) -> None:
+        if self.policy.needs_column and not self.column:
+            raise UsageError(
+                f"--keep {self.policy} needs a column",
+                f"Write --keep {self.policy}:COLUMN.",
+            )
+        if self.column and not self.policy.needs_column:
+            raise UsageError(
+                f"--keep {self.policy} takes no column, got {self.column!r}",
+                f"Write --keep {self.policy}.",
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> KeepRule:
+        """Read ``first``, ``newest:COL`` and the like.
+
+        Raises:
+            UsageError: For an unknown policy or a missing column.
+        """
+        name, _, column = text.partition(":")
+        try:
+            policy = KeepPolicy(name)
+        except ValueError:
+            raise UsageError(
+                f"--keep {text!r} is not a rule",
+                "Use first, last, longest, shortest, newest:COL, oldest:COL, max:COL or min:COL.",
+            ) from None
+        return cls(policy, column or None)
+
+    def __str__(self) -> str:
+        return f"{self.policy}:{self.column}" if self.column else str(self.policy)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """How to read the input files."""
+
+    text_columns: tuple[str, ...] = ()
+    """Columns that hold the text, joined by a line break; empty: found by itself."""
+    id_column: str | None = None
+    """Column that names a row in the report; None: the row number does."""
+    vector_column: str | None = None
+    """Column that holds vectors made elsewhere; None: texts are encoded."""
+    format: FileFormat | None = None
+    """Format of the input; None: told by the file's name. Needed for stdin."""
+    encoding: str | None = None
+    """Character encoding of CSV, TSV, JSONL and text; None: detected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeOptions:
+    """Which model makes the vectors, where, and how."""
+
+    model: str = DEFAULT_MODEL
+    """Name of the bundled model, a model folder, or a hub id such as ``org/name``."""
+    device: str = Device.AUTO
+    """``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""
+    precision: Precision = Precision.AUTO
+    """Number format of the forward pass."""
+    batch_tokens: int | None = None
+    """Tokens in one forward pass, padding included; at least 1 (a longer text goes alone). None:
+    2,048 on a CPU, more on a GPU."""
+    prompt: str | None = None
+    """Text put before each input text; None: the model's default prompt, if it names one."""
+    cache_dir: Path | None = None
+    """Folder of the embedding cache; None: the user's cache folder."""
+    use_cache: bool = True
+    """Whether vectors are looked up in and added to the cache."""
+    max_rows_in_memory: int = 2_000_000
+    """Above this number of distinct texts the vectors are held in a file instead of in memory."""
+
+    def __post_init__(self) -> None:
+        known = self.device in tuple(Device) or _is_cuda_index(self.device)
+        if not known:
+            raise UsageError(
+                f"--device {self.device!r} is not a device", "Use auto, cpu, cuda, cuda:N or mps."
+            )
+        if self.batch_tokens is not None and self.batch_tokens < 1:
+            raise UsageError(f"--batch-tokens {self.batch_tokens} is below 1", "Try 4096.")
+        if self.max_rows_in_memory < 1:
+            raise UsageError(
+                f"--max-rows-in-memory {self.max_rows_in_memory} is below 1", "Try 2000000."
+            )
+
+
+def _is_cuda_index(device: str) -> bool:
+    kind, _, index = device.partition(":")
+    return kind == "cuda" and index.isdecimal()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DedupOptions:
+    """What counts as a duplicate, and which row stays."""
+
+    threshold: float = DEFAULT_THRESHOLD
+    """Cosine similarity in (0, 1] from which two rows are a pair."""
+    keep: KeepRule = KeepRule()
+    """Which row of a group stays."""
+    grouping: Grouping = Grouping.DIRECT
+    """How pairs become groups."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold <= 1:
+            raise UsageError(
+                f"--threshold {self.threshold:g} is outside (0, 1]",
+                "Use a cosine similarity such as 0.9.",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """Where the result goes."""
+
+    output: Path | None = None
+    """A run folder, or a file (``kept.csv``) for the kept rows alone; None: nothing is written."""
+    overwrite: bool = False
+    """Whether an existing result may be replaced."""

@@ -1,0 +1,249 @@
+"""Find every pair of similar rows, decide which rows stay, and write the result."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+
+from sbert_cluster.corpus.texts import texts_of
+from sbert_cluster.dedup.against import Sides, lift_between, match_rows, pairs_of_rows_between
+from sbert_cluster.dedup.grouping import UnitSimilarity, best_rows, expand, find_leaders
+from sbert_cluster.dedup.keep import visiting_rank
+from sbert_cluster.dedup.ladder import lift, pairs_of_rows
+from sbert_cluster.meter import Stopwatch, peak_memory_bytes, versions
+from sbert_cluster.neighbors.join import find_pairs, find_pairs_between, nearest_histogram
+from sbert_cluster.options import (
+    DEFAULT_THRESHOLD,
+    DedupOptions,
+    EncodeOptions,
+    Grouping,
+    KeepRule,
+    OutputOptions,
+    ReadOptions,
+)
+from sbert_cluster.pipeline.inputs import (
+    Inputs,
+    UnitVectors,
+    describe_inputs,
+    embed_units,
+    open_encoder,
+    read_inputs,
+    warn_of_crowding,
+)
+from sbert_cluster.pipeline.shared import (
+    Shared,
+    check_names,
+    encode_options,
+    read_options,
+)
+from sbert_cluster.pipeline.writing import Destination, write_dedup
+from sbert_cluster.progress import Progress, silent
+from sbert_cluster.types import (
+    Corpus,
+    DedupResult,
+    DuplicateGroups,
+    Pairs,
+    Reason,
+    Rows,
+    RunManifest,
+    SearchCertificate,
+)
+
+_COPIES = "copies of one text are joined to its first row only; other pairs are between first rows"
+
+
+def dedup(
+    inputs: Inputs,
+    *,
+    threshold: float = DEFAULT_THRESHOLD,
+    keep: str = "first",
+    grouping: str = Grouping.DIRECT,
+    against: Inputs | None = None,
+    vector_column: str | None = None,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    seed: int = 0,
+    progress: Progress = silent,
+    **shared: Unpack[Shared],
+) -> DedupResult:
+    """Find every pair of rows with similarity ≥ threshold, and decide which rows stay.
+
+    Args:
+        inputs: A file, a glob, ``-`` for stdin, several of these, or a polars frame.
+        threshold: Cosine similarity in (0, 1] from which two rows are duplicates.
+        keep: ``first``, ``last``, ``longest``, ``shortest``, ``newest:COL``, ``oldest:COL``,
+            ``max:COL`` or ``min:COL``: which row of a group stays.
+        grouping: ``direct`` (every removed row is similar to the row kept in its place),
+            ``complete`` (every two rows of a group are similar) or ``single`` (chains count).
+        against: Another input: only rows that repeat one of its rows are removed.
+        vector_column: Column of vectors made elsewhere; nothing is encoded then.
+        output: A run folder, or a file for the kept rows; None: nothing is written.
+        overwrite: Whether an existing result may be replaced.
+        seed: Of the sample behind the histogram; decisions do not depend on it.
+        progress: Told how far each stage is.
+        **shared: See :class:`~sbert_cluster.pipeline.shared.Shared`.
+
+    Returns:
+        Pairs, decisions and manifest. ``result.kept`` is the frame of kept rows.
+
+    Raises:
+        UsageError: For an input or option that cannot be used.
+        ModelError: For a model that cannot be used.
+        RunFolderError: If the result cannot be written.
+    """
+    check_names("dedup", shared)
+    decide = DedupOptions(
+        threshold=threshold, keep=KeepRule.parse(keep), grouping=Grouping(grouping)
+    )
+    write = OutputOptions(output=Path(output) if output else None, overwrite=overwrite)
+    read, encode = read_options(shared, vector_column), encode_options(shared)
+    job = _Job(read, encode, decide, write, seed, progress)
+    return job.run(inputs, against)
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Pairs of rows, decisions about rows, and what was looked at."""
+
+    pairs: Pairs
+    groups: DuplicateGroups
+    certificate: SearchCertificate
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One run: the options of every stage, and who listens."""
+
+    read: ReadOptions
+    encode: EncodeOptions
+    decide: DedupOptions
+    write: OutputOptions
+    seed: int
+    progress: Progress
+
+    def run(self, inputs: Inputs, against: Inputs | None) -> DedupResult:
+        watch = Stopwatch("read", "encode", "compare", "decide", "write")
+        destination = Destination.checked(self.write)
+        encoder = open_encoder(self.read, self.encode)
+        with watch.stage("read"):
+            corpus = read_inputs(inputs, self.read, self.progress)
+            texts = texts_of(corpus)
+            other = None if against is None else read_inputs(against, self.read, self.progress)
+            other_texts = texts_of(other) if other else []
+            # Before the long work, so that a wrong column or file name is told at once.
+            rank = visiting_rank(self.decide.keep, corpus.frame, texts)
+            destination.check_format(corpus, self.read.format)
+        with watch.stage("encode"):
+            corpora = [corpus, other] if other else [corpus]
+            made = embed_units(corpora, texts + other_texts, encoder, self.progress)
+        compared = self._compare(made, rank, len(corpus), watch, alone=other is None)
+        with watch.stage("compare"):
+            histogram = nearest_histogram(made.embeddings.vectors, seed=self.seed)
+        manifest = self._manifest(corpus, other, made, compared, watch)
+        result = DedupResult(
+            corpus,
+            texts,
+            compared.pairs,
+            compared.groups,
+            histogram,
+            manifest,
+            other,
+            other_texts if other else None,
+        )
+        return write_dedup(result, destination, watch, self.progress)
+
+    def _compare(
+        self, made: UnitVectors, rank: Rows, rows: int, watch: Stopwatch, *, alone: bool
+    ) -> _Compared:
+        if alone:
+            return self._within(made, rank, watch)
+        return self._between(made, Sides(made.units, rows), watch)
+
+    def _within(self, made: UnitVectors, rank: Rows, watch: Stopwatch) -> _Compared:
+        units, vectors = made.units, made.embeddings.vectors
+        with watch.stage("compare"):
+            join = find_pairs(vectors, self.decide.threshold, self.progress)
+        with watch.stage("decide"):
+            pairs = lift(units, join.pairs)
+            order = rank[best_rows(units, rank)]
+            leader = find_leaders(pairs, order, self.decide.grouping)
+            groups = expand(units, leader, rank, UnitSimilarity(units, vectors))
+            return _Compared(pairs_of_rows(units, pairs), groups, join.certificate)
+
+    def _between(self, made: UnitVectors, sides: Sides, watch: Stopwatch) -> _Compared:
+        vectors, left, right = made.embeddings.vectors, sides.left, sides.right
+        with watch.stage("compare"):
+            join = find_pairs_between(
+                vectors[left], vectors[right], self.decide.threshold, self.progress
+            )
+        with watch.stage("decide"):
+            found = replace(join.pairs, left=left[join.pairs.left], right=right[join.pairs.right])
+            pairs = lift_between(sides, found)
+            rows = pairs_of_rows_between(sides, pairs)
+            return _Compared(rows, match_rows(sides, pairs), join.certificate)
+
+    def _manifest(
+        self,
+        corpus: Corpus,
+        other: Corpus | None,
+        made: UnitVectors,
+        compared: _Compared,
+        watch: Stopwatch,
+    ) -> RunManifest:
+        return RunManifest(
+            command="dedup",
+            arguments=self._arguments(other),
+            input=describe_inputs(corpus),
+            model=asdict(made.embeddings.model),
+            device=made.device,
+            precision=made.precision,
+            counts=_counts(len(corpus), made, compared),
+            search={**asdict(compared.certificate), "copies": _COPIES},
+            timings_s=watch.read(),
+            peak_memory_bytes=peak_memory_bytes(),
+            versions=versions(),
+            notes=(*corpus.notes, *warn_of_crowding(made.embeddings)),
+            extra={"against": describe_inputs(other)} if other else {},
+        )
+
+    def _arguments(self, other: Corpus | None) -> dict[str, Any]:
+        return {
+            "threshold": self.decide.threshold,
+            "keep": str(self.decide.keep),
+            "grouping": str(self.decide.grouping),
+            "against": [source.path for source in other.sources] if other else None,
+            "text_columns": list(self.read.text_columns),
+            "model": self.encode.model,
+            "device": self.encode.device,
+            "precision": str(self.encode.precision),
+            "batch_tokens": self.encode.batch_tokens,
+            "cache": self.encode.use_cache,
+            "output": str(self.write.output) if self.write.output else None,
+            "overwrite": self.write.overwrite,
+            "seed": self.seed,
+        }
+
+
+def _counts(rows: int, made: UnitVectors, compared: _Compared) -> dict[str, int]:
+    index = made.units.index[:rows]
+    present = index[index >= 0]
+    groups = compared.groups
+    removed = groups.reason[~groups.kept]
+    by_rung = {
+        f"removed_{reason.word}": int((removed == reason).sum())
+        for reason in (Reason.EXACT, Reason.NORMALISED, Reason.SEMANTIC)
+    }
+    return {
+        "rows": rows,
+        "empty": rows - len(present),
+        "exact_duplicates": len(present) - len(np.unique(present)),
+        "pairs": len(compared.pairs),
+        "groups": groups.count,
+        "kept": int(groups.kept.sum()),
+        "removed": len(removed),
+        **by_rung,
+        "truncated": int(made.embeddings.truncated[present].sum()),
+    }

@@ -1,0 +1,153 @@
+"""Vectors of rows, as a table that can be joined to the input."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Unpack
+
+import numpy as np
+import polars as pl
+
+from sbert_cluster.corpus.texts import texts_of
+from sbert_cluster.corpus.writing import atomic_file
+from sbert_cluster.encoder.encoder import Encoder
+from sbert_cluster.errors import UsageError
+from sbert_cluster.meter import Stopwatch, peak_memory_bytes, versions
+from sbert_cluster.options import ReadOptions
+from sbert_cluster.pipeline.inputs import (
+    Inputs,
+    describe_inputs,
+    embed_units,
+    read_inputs,
+    warn_of_crowding,
+)
+from sbert_cluster.pipeline.shared import (
+    Shared,
+    check_names,
+    encode_options,
+    read_options,
+)
+from sbert_cluster.progress import Progress, silent
+from sbert_cluster.runs import refuse_existing
+from sbert_cluster.types import Corpus, RunManifest, Vectors
+
+
+@dataclass(frozen=True)
+class EmbedResult:
+    """The vectors of a corpus."""
+
+    corpus: Corpus
+    """The input."""
+    vectors: Vectors
+    """float32[n, d], unit rows; zero rows for empty texts."""
+    present: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    """bool[n]: the row has a text."""
+    truncated: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    """bool[n]: the text was longer than the model reads."""
+    manifest: RunManifest
+    """Everything else."""
+
+    def to_frame(self) -> pl.DataFrame:
+        """A table of ``sbert_row``, the id column if any, ``vector`` and ``truncated``.
+
+        The vector of an empty text is null.
+        """
+        width = self.vectors.shape[1]
+        vector = pl.Series("vector", self.vectors, dtype=pl.Array(pl.Float32, width))
+        columns = [pl.Series("sbert_row", np.arange(len(self.corpus), dtype=np.int64))]
+        if self.corpus.id_column:
+            columns.append(self.corpus.frame.get_column(self.corpus.id_column))
+        frame = pl.DataFrame([*columns, vector, pl.Series("truncated", self.truncated)])
+        present = pl.Series(self.present)
+        return frame.with_columns(pl.when(present).then(pl.col("vector")).alias("vector"))
+
+
+def embed(
+    inputs: Inputs,
+    *,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+    **shared: Unpack[Shared],
+) -> EmbedResult:
+    """Encode the texts of a file.
+
+    Args:
+        inputs: A file, a glob, ``-`` for stdin, several of these, or a polars frame.
+        output: A ``.parquet`` or ``.arrow`` file; None: nothing is written.
+        overwrite: Whether an existing file may be replaced.
+        progress: Told how far each stage is.
+        **shared: See :class:`~sbert_cluster.pipeline.shared.Shared`.
+
+    Returns:
+        One vector a row.
+
+    Raises:
+        UsageError: For an input or option that cannot be used.
+        ModelError: For a model that cannot be used.
+        RunFolderError: If the file cannot be written.
+    """
+    check_names("embed", shared)
+    target = _checked(Path(output) if output else None, overwrite=overwrite)
+    watch = Stopwatch("read", "encode", "write")
+    result = _encode(
+        inputs, read_options(shared), Encoder.open(encode_options(shared)), watch, progress
+    )
+    if target:
+        with watch.stage("write"), atomic_file(target) as path:
+            frame = result.to_frame()
+            if target.suffix.lower() == ".parquet":
+                frame.write_parquet(path)
+            else:
+                frame.write_ipc(path)
+        progress("writing", 1, 1, "files")
+    return replace(result, manifest=result.manifest.with_costs(watch.read(), peak_memory_bytes()))
+
+
+def _checked(target: Path | None, *, overwrite: bool) -> Path | None:
+    if target is None:
+        return None
+    if target.suffix.lower() not in (".parquet", ".arrow"):
+        raise UsageError(
+            f"vectors cannot be written to {target.name!r}", "Name a .parquet or .arrow file."
+        )
+    refuse_existing(target, overwrite=overwrite)
+    return target
+
+
+def _encode(
+    inputs: Inputs, read: ReadOptions, encoder: Encoder, watch: Stopwatch, progress: Progress
+) -> EmbedResult:
+    place = encoder.place
+    with watch.stage("read"):
+        corpus = read_inputs(inputs, read, progress)
+        texts = texts_of(corpus)
+    with watch.stage("encode"):
+        made = embed_units([corpus], texts, encoder, progress)
+    index = made.units.index
+    present = index >= 0
+    vectors = np.zeros((len(corpus), made.embeddings.vectors.shape[1]), np.float32)
+    vectors[present] = made.embeddings.vectors[index[present]]
+    truncated = np.zeros(len(corpus), np.bool_)
+    truncated[present] = made.embeddings.truncated[index[present]]
+    manifest = RunManifest(
+        command="embed",
+        arguments={"model": encoder.options.model, "text_columns": list(read.text_columns)},
+        input=describe_inputs(corpus),
+        model=asdict(encoder.fingerprint),
+        device=place.device,
+        precision=str(place.precision),
+        counts={
+            "rows": len(corpus),
+            "empty": int((~present).sum()),
+            "exact_duplicates": int(present.sum()) - len(made.units),
+            "truncated": int(truncated.sum()),
+        },
+        search={},
+        timings_s=watch.read(),
+        peak_memory_bytes=peak_memory_bytes(),
+        versions=versions(),
+        notes=(*corpus.notes, *warn_of_crowding(made.embeddings)),
+    )
+    return EmbedResult(corpus, vectors, present, truncated, manifest)

@@ -1,0 +1,128 @@
+"""What a run would take, told in advance: nothing is encoded, compared or written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Unpack
+
+import numpy as np
+
+from sbert_cluster.corpus.columns import vectors_of
+from sbert_cluster.corpus.texts import texts_of
+from sbert_cluster.dedup.ladder import Units, units_of_texts, units_of_vectors
+from sbert_cluster.encoder.encoder import Encoder
+from sbert_cluster.encoder.estimate import seconds_to_encode
+from sbert_cluster.meter import free_memory_bytes
+from sbert_cluster.neighbors.join import seconds_to_compare
+from sbert_cluster.pipeline.inputs import Inputs, open_encoder, read_inputs
+from sbert_cluster.pipeline.shared import (
+    Shared,
+    check_names,
+    encode_options,
+    read_options,
+)
+from sbert_cluster.progress import Progress, silent
+from sbert_cluster.types import Corpus
+
+_START_S = 4.0
+"""Seconds to load the libraries and the model."""
+_BASE_BYTES = 700_000_000
+"""Python, torch, transformers and their buffers, measured."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A forecast."""
+
+    rows: int
+    """Rows of the input (and of ``against``)."""
+    empty: int
+    """Rows without a text, or without a vector."""
+    distinct: int
+    """Different texts (or vectors) that take part."""
+    cached: int
+    """Of these, texts that need no encoding."""
+    pairs: int
+    """Pairs to compare."""
+    minutes: float
+    """Rough time, from a probe of this machine."""
+    memory_bytes: int
+    """Rough peak."""
+    free_memory_bytes: int
+    """What is free now."""
+    device: str
+    """Where texts would be encoded; ``none`` for vectors that come with the rows."""
+    precision: str
+    """Number format, likewise ``given``."""
+    notes: tuple[str, ...]
+    """What was guessed while reading."""
+
+
+def plan(
+    inputs: Inputs,
+    *,
+    against: Inputs | None = None,
+    vector_column: str | None = None,
+    progress: Progress = silent,
+    **shared: Unpack[Shared],
+) -> Plan:
+    """Forecast a run of ``dedup``; one of ``embed`` takes the same without the comparison.
+
+    Args:
+        inputs: As for ``dedup``.
+        against: As for ``dedup``.
+        vector_column: As for ``dedup``.
+        progress: Told how far the reading is.
+        **shared: See :class:`~sbert_cluster.pipeline.shared.Shared`.
+
+    Raises:
+        SbertClusterError: As ``dedup`` would.
+    """
+    check_names("plan", shared)
+    read = read_options(shared, vector_column)
+    encoder = open_encoder(read, encode_options(shared))
+    sources = [inputs] if against is None else [inputs, against]
+    corpora = [read_inputs(source, read, progress) for source in sources]
+    texts = [text for corpus in corpora for text in texts_of(corpus)]
+    units, width = _fold(corpora, texts, encoder)
+    todo = [texts[row] for row in units.first]
+    cached = encoder.count_cached(todo) if encoder else 0
+    pairs = _pairs(units.index[: len(corpora[0])], units.index[len(corpora[0]) :])
+    seconds = _START_S + seconds_to_compare(pairs, width)
+    memory = _BASE_BYTES + 4 * len(units) * width + 3 * sum(map(len, texts))
+    memory += 3 * sum(int(corpus.frame.estimated_size()) for corpus in corpora)
+    if encoder:
+        share = 1 - cached / max(1, len(todo))
+        seconds += share * seconds_to_encode(encoder.checkpoint, encoder.place, todo)
+        memory += 2 * sum(path.stat().st_size for path in encoder.checkpoint.weights)
+    return Plan(
+        rows=len(texts),
+        empty=int((units.index < 0).sum()),
+        distinct=len(units),
+        cached=cached,
+        pairs=pairs,
+        minutes=round(seconds / 60, 2),
+        memory_bytes=memory,
+        free_memory_bytes=free_memory_bytes(),
+        device=encoder.place.device if encoder else "none",
+        precision=str(encoder.place.precision) if encoder else "given",
+        notes=corpora[0].notes,
+    )
+
+
+def _fold(corpora: list[Corpus], texts: list[str], encoder: Encoder | None) -> tuple[Units, int]:
+    """The units, and the length of a vector."""
+    if encoder:
+        return units_of_texts(texts), encoder.fingerprint.dimensions
+    parts = [vectors_of(corpus) for corpus in corpora]
+    vectors = np.concatenate([vectors for vectors, _ in parts])
+    present = np.concatenate([present for _, present in parts])
+    return units_of_vectors(vectors, present, texts), vectors.shape[1]
+
+
+def _pairs(
+    own: np.ndarray[tuple[int], np.dtype[np.int64]],
+    other: np.ndarray[tuple[int], np.dtype[np.int64]],
+) -> int:
+    left, right = len(np.unique(own[own >= 0])), len(np.unique(other[other >= 0]))
+    return left * right if len(other) else left * (left - 1) // 2

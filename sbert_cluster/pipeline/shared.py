@@ -1,0 +1,81 @@
+"""The options that every command has, under the same name and with the same meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+from sbert_cluster.options import DEFAULT_MODEL, EncodeOptions, FileFormat, Precision, ReadOptions
+
+
+class Shared(TypedDict, total=False):
+    """Keyword arguments of every function of the Python API.
+
+    ``text_column``: column(s) that hold the text; None: found by itself.
+    ``id_column``: column that names a row.
+    ``format``: input format, where the file name does not tell.
+    ``encoding``: character encoding; None: detected.
+    ``model``: bundled name, model folder or hub id.
+    ``prompt``: text put before each input text; None: the model's default.
+    ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    ``precision``: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+    ``batch_tokens``: tokens in one forward pass; None: by device.
+    ``max_rows_in_memory``: above this number of distinct texts, vectors are held in a file.
+    ``cache_dir``: folder of the embedding cache; None: the user's.
+    ``cache``: whether vectors are looked up in and added to the cache.
+    """
+
+    text_column: str | Sequence[str] | None
+    id_column: str | None
+    format: str | None
+    encoding: str | None
+    model: str
+    prompt: str | None
+    device: str
+    precision: str
+    batch_tokens: int | None
+    max_rows_in_memory: int
+    cache_dir: str | Path | None
+    cache: bool
+
+
+def check_names(function: str, shared: Mapping[str, object]) -> None:
+    """Refuse an argument that does not exist, as Python does for named parameters.
+
+    Raises:
+        TypeError: Naming the function and the argument.
+    """
+    for name in shared:
+        if name not in Shared.__annotations__:
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+
+
+def read_options(shared: Shared, vector_column: str | None = None) -> ReadOptions:
+    """The part of the shared options that says how to read."""
+    columns = shared.get("text_column")
+    format_ = shared.get("format")
+    return ReadOptions(
+        text_columns=(columns,) if isinstance(columns, str) else tuple(columns or ()),
+        id_column=shared.get("id_column"),
+        vector_column=vector_column,
+        format=FileFormat(format_) if format_ else None,
+        encoding=shared.get("encoding"),
+    )
+
+
+def encode_options(shared: Shared) -> EncodeOptions:
+    """The part of the shared options that says how to encode."""
+    cache_dir = shared.get("cache_dir")
+    # What was not given keeps the default that EncodeOptions documents.
+    limits = {k: v for k in ("max_rows_in_memory",) if (v := cast("dict[str, Any]", shared).get(k))}
+    return EncodeOptions(
+        model=shared.get("model", DEFAULT_MODEL),
+        prompt=shared.get("prompt"),
+        device=shared.get("device", "auto"),
+        precision=Precision(shared.get("precision", Precision.AUTO)),
+        batch_tokens=shared.get("batch_tokens"),
+        cache_dir=Path(cache_dir) if cache_dir else None,
+        use_cache=shared.get("cache", True),
+        **limits,
+    )
