@@ -125,5 +125,5 @@ def default_run_folder(inputs: Sequence[str], command: str) -> Path:
         # A glob that the shell did not expand: named after its first file.
         first = min(glob.glob(first, recursive=True), default=first)  # noqa: PTH207 - may be absolute
     path = Path(first)
-    stem = path.name.partition(".")[0] or path.name
-    return path.with_name(f"{stem}.{command}")
+    stem = path.name.partition(".")[0] or path.name or "input"
+    return path.parent / f"{stem}.{command}"

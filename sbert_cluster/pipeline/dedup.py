@@ -127,7 +127,7 @@ class _Job:
     def run(self, inputs: Inputs, against: Inputs | None) -> DedupResult:
         watch = Stopwatch("read", "encode", "compare", "decide", "write")
         destination = Destination.checked(self.write)
-        encoder = open_encoder(self.read, self.encode)
+        encoder = open_encoder(self.read, self.encode, self.progress)
         with watch.stage("read"):
             corpus = read_inputs(inputs, self.read, self.progress)
             texts = texts_of(corpus)
@@ -137,7 +137,7 @@ class _Job:
             rank = visiting_rank(self.decide.keep, corpus.frame, texts)
             destination.check_format(corpus, self.read.format)
         with watch.stage("encode"):
-            corpora = [corpus, other] if other else [corpus]
+            corpora = [corpus] if other is None else [corpus, other]
             made = embed_units(corpora, texts + other_texts, encoder, self.progress)
         compared = self._compare(made, rank, len(corpus), watch, alone=other is None)
         with watch.stage("compare"):
@@ -151,7 +151,7 @@ class _Job:
             histogram,
             manifest,
             other,
-            other_texts if other else None,
+            None if other is None else other_texts,
         )
         return write_dedup(result, destination, watch, self.progress)
 
@@ -206,7 +206,7 @@ class _Job:
             peak_memory_bytes=peak_memory_bytes(),
             versions=versions(),
             notes=(*corpus.notes, *warn_of_crowding(made.embeddings)),
-            extra={"against": describe_inputs(other)} if other else {},
+            extra={} if other is None else {"against": describe_inputs(other)},
         )
 
     def _arguments(self, other: Corpus | None) -> dict[str, Any]:
@@ -214,7 +214,7 @@ class _Job:
             "threshold": self.decide.threshold,
             "keep": str(self.decide.keep),
             "grouping": str(self.decide.grouping),
-            "against": [source.path for source in other.sources] if other else None,
+            "against": None if other is None else [source.path for source in other.sources],
             "text_columns": list(self.read.text_columns),
             "model": self.encode.model,
             "device": self.encode.device,

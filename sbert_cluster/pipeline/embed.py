@@ -14,7 +14,7 @@ from sbert_cluster.corpus.writing import atomic_file
 from sbert_cluster.encoder.encoder import Encoder
 from sbert_cluster.errors import UsageError
 from sbert_cluster.meter import Stopwatch, peak_memory_bytes, versions
-from sbert_cluster.options import ReadOptions
+from sbert_cluster.options import EncodeOptions, ReadOptions
 from sbert_cluster.pipeline.inputs import (
     Inputs,
     describe_inputs,
@@ -92,7 +92,7 @@ def embed(
     target = _checked(Path(output) if output else None, overwrite=overwrite)
     watch = Stopwatch("read", "encode", "write")
     result = _encode(
-        inputs, read_options(shared), Encoder.open(encode_options(shared)), watch, progress
+        inputs, read_options(shared), encode_options(shared), watch, progress
     )
     if target:
         with watch.stage("write"), atomic_file(target) as path:
@@ -117,9 +117,15 @@ def _checked(target: Path | None, *, overwrite: bool) -> Path | None:
 
 
 def _encode(
-    inputs: Inputs, read: ReadOptions, encoder: Encoder, watch: Stopwatch, progress: Progress
+    inputs: Inputs,
+    read: ReadOptions,
+    encode: EncodeOptions,
+    watch: Stopwatch,
+    progress: Progress,
 ) -> EmbedResult:
+    encoder = Encoder.open(encode)
     place = encoder.place
+    progress("loading", 1, 1, "models")
     with watch.stage("read"):
         corpus = read_inputs(inputs, read, progress)
         texts = texts_of(corpus)

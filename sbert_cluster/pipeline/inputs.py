@@ -35,7 +35,9 @@ def read_inputs(inputs: Inputs, options: ReadOptions, progress: Progress) -> Cor
     return read_corpus(paths, options, progress=progress)
 
 
-def open_encoder(read: ReadOptions, encode: EncodeOptions) -> Encoder | None:
+def open_encoder(
+    read: ReadOptions, encode: EncodeOptions, progress: Progress
+) -> Encoder | None:
     """The encoder, with its device chosen; None where the vectors come with the rows.
 
     Raises:
@@ -46,6 +48,7 @@ def open_encoder(read: ReadOptions, encode: EncodeOptions) -> Encoder | None:
         return None
     encoder = Encoder.open(encode)
     _ = encoder.place
+    progress("loading", 1, 1, "models")
     return encoder
 
 

@@ -80,7 +80,7 @@ def plan(
     """
     check_names("plan", shared)
     read = read_options(shared, vector_column)
-    encoder = open_encoder(read, encode_options(shared))
+    encoder = open_encoder(read, encode_options(shared), progress)
     sources = [inputs] if against is None else [inputs, against]
     corpora = [read_inputs(source, read, progress) for source in sources]
     texts = [text for corpus in corpora for text in texts_of(corpus)]

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from sbert_cluster.corpus.writing import layout_for_duplicates, layout_of, write_rows
+from sbert_cluster.errors import UsageError
 from sbert_cluster.meter import Stopwatch, peak_memory_bytes
 from sbert_cluster.options import FileFormat, OutputOptions
 from sbert_cluster.progress import Progress
@@ -20,6 +21,9 @@ _FILE_SUFFIXES = (
     ".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet", ".pq", ".arrow", ".feather", ".ipc",
     ".txt", ".text", ".gz", ".zst", ".zstd",
 )  # fmt: skip
+
+_OTHER_SUFFIXES = (".json", ".xlsx", ".xls", ".ods", ".html", ".db", ".sqlite", ".zip", ".md")
+"""What people might ask for as a file; a run folder of that name would surprise them."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,17 @@ class Destination:
 
         Raises:
             RunFolderError: If it exists already.
+            UsageError: If it names a file that cannot be written.
         """
-        if options.output is not None and options.output != Path("-"):
-            refuse_existing(options.output, overwrite=options.overwrite)
-        return cls(options.output, options.overwrite)
+        target = options.output
+        if target is not None and target.suffix.lower() in _OTHER_SUFFIXES:
+            raise UsageError(
+                f"--output {target}: {target.suffix} files are not written",
+                "Name a .csv, .tsv, .jsonl, .parquet or .arrow file, or a folder.",
+            )
+        if target is not None and target != Path("-"):
+            refuse_existing(target, overwrite=options.overwrite)
+        return cls(target, options.overwrite)
 
     @property
     def is_file(self) -> bool:

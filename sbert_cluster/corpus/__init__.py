@@ -1,0 +1,1 @@
+"""Files → corpus → files: reading, columns, vectors, texts, writing."""

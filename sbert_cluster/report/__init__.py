@@ -1,0 +1,1 @@
+"""A run, for people: what the terminal shows and the pages that can be sent to a colleague."""

@@ -1,0 +1,1 @@
+"""Template, style sheet and script of the pages; read as package data."""
