@@ -106,12 +106,12 @@ def match_rows(sides: Sides, pairs: Pairs) -> DuplicateGroups:
         Decisions for the input's rows; ``duplicate_of`` is a row of the reference.
     """
     first_right = sides.first_right()
-    best = np.full(len(sides.units), -1, np.int64)
+    # One more than there are units: the last place is that of rows without a unit (-1).
+    best = np.full(len(sides.units) + 1, -1, np.int64)
     # Sorted worst first: of several assignments to the same place, numpy keeps the last.
     order = np.lexsort((-first_right[pairs.right], pairs.similarity))
     best[pairs.left[order]] = order
-    index = sides.units.index[: sides.rows]
-    pair = np.where(index >= 0, best[index], -1)
+    pair = best[sides.units.index[: sides.rows]]
     found = pair >= 0
     duplicate_of = np.full(sides.rows, -1, np.int64)
     similarity = np.full(sides.rows, np.nan, np.float32)

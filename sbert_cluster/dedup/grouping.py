@@ -16,7 +16,8 @@ from sbert_cluster.neighbors.similarity import cosine
 from sbert_cluster.options import Grouping
 from sbert_cluster.types import DuplicateGroups, Pairs, Reason, Rows, Vectors
 
-_BLOCK = 2_048
+_BLOCK = 1_024
+"""Rows whose similarities are held at a time, for the lowest one in a group."""
 
 
 class UnitSimilarity:
@@ -41,20 +42,25 @@ class UnitSimilarity:
         """The lowest similarity of any two of the units; 1 for a single one."""
         if len(members) < 2:
             return 1.0
+        # In float64: by float32 products another pair could look lowest, depending on the blocks.
+        wide = self._vectors[members].astype(np.float64)
+        norms = np.linalg.norm(wide, axis=1, keepdims=True)
+        np.divide(wide, norms, out=wide, where=norms > 0)
         candidates = [
-            self._lowest_in(members[i : i + _BLOCK], members)
+            self._lowest_in(slice(i, i + _BLOCK), members, wide)
             for i in range(0, len(members), _BLOCK)
         ]
         left, right = np.array(candidates).T
         return float(self.of(left, right).min())
 
-    def _lowest_in(self, rows: Rows, members: Rows) -> tuple[int, int]:
-        """The least similar pair of one of ``rows`` and one of ``members``."""
-        products = self._vectors[rows] @ self._vectors[members].T
+    def _lowest_in(self, part: slice, members: Rows, wide: NDArray[np.float64]) -> tuple[int, int]:
+        """The least similar pair of one of ``members[part]`` and one of ``members``."""
+        products = wide[part] @ wide.T
         if self._units.lifted:
-            products[self._units.form[rows][:, None] == self._units.form[members][None, :]] = 1
+            form = self._units.form[members]
+            products[form[part, None] == form[None, :]] = 1
         i, j = np.unravel_index(int(products.argmin()), products.shape)
-        return int(rows[i]), int(members[j])
+        return int(members[part][i]), int(members[j])
 
 
 def find_leaders(pairs: Pairs, rank: Rows, grouping: Grouping) -> Rows:
@@ -167,7 +173,7 @@ def expand(units: Units, leader: Rows, row_rank: Rows, similar: UnitSimilarity) 
     reason = np.full(n, Reason.SEMANTIC, np.uint8)
     same = mine == theirs
     similarity[removed] = np.where(same, np.float32(1), similar.of(mine, theirs))
-    reason[removed] = np.where(same, _reason_of_copies(units, mine), units.reasons(mine, theirs))
+    reason[removed] = np.where(same, units.reasons_of_copies(mine), units.reasons(mine, theirs))
     group, members = number_groups(duplicate_of)
     lowest = np.array([similar.lowest(np.unique(units.index[m])) for m in members], np.float32)
     return DuplicateGroups(kept, duplicate_of, similarity, reason, group, lowest)
@@ -180,11 +186,6 @@ def best_rows(units: Units, row_rank: Rows) -> Rows:
     latest_first = latest_first[units.index[latest_first] >= 0]
     best[units.index[latest_first]] = latest_first
     return best
-
-
-def _reason_of_copies(units: Units, unit: Rows) -> NDArray[np.uint8]:
-    """Rows of one unit are exact copies; where there is no text, their vectors are."""
-    return np.where(units.text[unit] >= 0, Reason.EXACT, Reason.SEMANTIC).astype(np.uint8)
 
 
 def number_groups(duplicate_of: Rows, *, heads_inside: bool = True) -> tuple[Rows, list[Rows]]:

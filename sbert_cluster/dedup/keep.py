@@ -80,41 +80,44 @@ def _as_numbers(column: pl.Series, rule: KeepRule) -> pl.Series:
 
 
 def _as_times(column: pl.Series, rule: KeepRule) -> pl.Series:
-    """Dates and times as they are, ISO 8601 text parsed, whole numbers taken as time stamps."""
+    """Dates and times as they are, ISO 8601 text parsed, numbers taken as time stamps.
+
+    Text may mix dates and times; a time without an offset is taken as UTC.
+    """
     if column.dtype.is_temporal() or column.dtype.is_numeric():
-        return column
+        return column.fill_nan(None) if column.dtype.is_float() else column
     if column.dtype != pl.String:
         raise UsageError(
             f"--keep {rule}: column {rule.column!r} holds {column.dtype}, not dates",
             "Name a column of dates, or use max:COL for numbers.",
         )
     trimmed = column.str.strip_chars().replace("", None)
-    best = max((_parsed(trimmed, how) for how in _TIME_READERS), key=lambda s: s.count())
+    numbers = trimmed.cast(pl.Float64, strict=False)
+    if numbers.count() == trimmed.count():
+        return numbers.fill_nan(None)
+    times = pl.select(pl.coalesce(_parsed(trimmed, how) for how in _TIME_FORMATS)).to_series()
     _refuse_lost(
-        trimmed, best, rule, "an ISO 8601 date or time such as 2024-03-31 or 2024-03-31T18:05:00"
+        trimmed, times, rule, "an ISO 8601 date or time such as 2024-03-31 or 2024-03-31T18:05:00"
     )
-    return best
+    return times
 
 
-_TIME_READERS = (
+_TIME_FORMATS = (
     "%+",
     "%Y-%m-%dT%H:%M:%S%.f",
     "%Y-%m-%d %H:%M:%S%.f",
     "%Y-%m-%dT%H:%M",
     "%Y-%m-%d %H:%M",
     "%Y-%m-%d",
-    "number",
 )
 
 
 def _parsed(values: pl.Series, how: str) -> pl.Series:
-    if how == "number":
-        return values.cast(pl.Float64, strict=False)
-    if how == "%Y-%m-%d":
-        return values.str.to_date(how, strict=False)
+    """Times in UTC, null where the text is written in another way."""
     if how == "%+":
         return values.str.to_datetime(how, strict=False, time_zone="UTC", time_unit="us")
-    return values.str.to_datetime(how, strict=False, time_unit="us")
+    times = values.str.to_datetime(how, strict=False, time_unit="us")
+    return times.dt.replace_time_zone("UTC")
 
 
 def _refuse_lost(before: pl.Series, after: pl.Series, rule: KeepRule, wanted: str) -> None:

@@ -57,6 +57,10 @@ class Units:
         semantic = np.where(self.same_form(left, right), Reason.NORMALISED, Reason.SEMANTIC)
         return np.where(self.same_text(left, right), Reason.EXACT, semantic).astype(np.uint8)
 
+    def reasons_of_copies(self, unit: Rows) -> NDArray[np.uint8]:
+        """uint8[k]: rows of one unit have the same text; where there is none, the vector."""
+        return np.where(self.text[unit] >= 0, Reason.EXACT, Reason.SEMANTIC).astype(np.uint8)
+
 
 def units_of_texts(texts: Sequence[str]) -> Units:
     """Fold rows by their text.
@@ -72,18 +76,20 @@ def units_of_texts(texts: Sequence[str]) -> Units:
 
 
 def units_of_vectors(vectors: Vectors, present: NDArray[np.bool_], texts: Sequence[str]) -> Units:
-    """Fold rows by vector and text.
+    """Fold rows by vector and text. A vector of zeros is similar to nothing, so it is never folded.
 
     Args:
         vectors: float32[n, d].
         present: bool[n]: the row has a vector.
         texts: str[n]; empty where there is none.
     """
-    seen: dict[tuple[bytes, str], int] = {}
+    seen: dict[tuple[bytes, str] | int, int] = {}
+    zero: NDArray[np.bool_] = np.logical_not(vectors.any(axis=1))
     index = np.full(len(vectors), -1, np.int64)
     first: list[int] = []
     for row in np.flatnonzero(present).tolist():
-        unit = seen.setdefault((vectors[row].tobytes(), texts[row]), len(seen))
+        key = row if zero[row] else (vectors[row].tobytes(), texts[row])
+        unit = seen.setdefault(key, len(seen))
         index[row] = unit
         if unit == len(first):
             first.append(row)
@@ -147,10 +153,10 @@ def pairs_of_rows(units: Units, pairs: Pairs) -> Pairs:
     clique), which tells the same and does not grow with the square of the copies.
     """
     copies = units.copies()
-    originals = units.first[units.index[copies]]
+    unit = units.index[copies]
     return Pairs(
-        np.concatenate([originals, units.first[pairs.left]]),
+        np.concatenate([units.first[unit], units.first[pairs.left]]),
         np.concatenate([copies, units.first[pairs.right]]),
         np.concatenate([np.ones(len(copies), np.float32), pairs.similarity]),
-        np.concatenate([np.full(len(copies), Reason.EXACT, np.uint8), pairs.reason]),
+        np.concatenate([units.reasons_of_copies(unit), pairs.reason]),
     ).ordered()
