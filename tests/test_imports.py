@@ -18,7 +18,9 @@ def loaded_by(code: str) -> set[str]:
     return set(done.stderr.split())
 
 
-@pytest.mark.parametrize("words", [["--help"], ["dedup", "--help"], ["--version"], ["dedup", "--thresold"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["dedup", "--help"], ["--version"], ["dedup", "--thresold"]]
+)
 def test_help_loads_nothing_heavy(words):
     """``--help`` answers without any of the heavy libraries."""
     heavy = set(HEAVY) - ({"polars", "numpy"} if "--thresold" in words else set())

@@ -11,6 +11,7 @@ import hashlib
 import os
 import sqlite3
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,10 @@ CREATE TABLE IF NOT EXISTS embeddings (
     vector BLOB NOT NULL
 )
 """
+_FILES = "[0-9a-f]" * 32 + "-*.sqlite"
+"""Names of cache files: the folder may hold files of others."""
+_PATIENCE = 120
+"""Seconds to wait for another run that writes to the same file."""
 _LOOKUP = 500
 """Keys per query: below SQLite's lowest limit on variables."""
 
@@ -49,9 +54,29 @@ def default_cache_dir() -> Path:
     return base / "sbert-cluster"
 
 
+def cache_path(folder: Path, model: ModelFingerprint, precision: Precision) -> Path:
+    """The file of one model and number format: other vectors, other file."""
+    return folder / f"{model.key[:32]}-{precision}.sqlite"
+
+
 def text_key(text: str) -> bytes:
     """16 bytes that stand for a text; two texts share them with a chance below 1e-20."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _use_write_ahead_log(db: sqlite3.Connection) -> None:
+    """With a write-ahead log readers never wait, and a killed writer leaves no half row."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            # SQLite's own time-out does not hold here: of two runs that set up the same new file,
+            # one fails at once.
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 @dataclass(frozen=True)
@@ -80,12 +105,11 @@ class EmbeddingCache:
 
     def __init__(self, folder: Path, model: ModelFingerprint, precision: Precision) -> None:
         self._dimensions = model.dimensions
-        self.path = folder / f"{model.key[:32]}-{precision}.sqlite"
+        self.path = cache_path(folder, model, precision)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, timeout=120, isolation_level=None)
-            # With a write-ahead log readers never wait, and a killed writer leaves no half row.
-            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
+            _use_write_ahead_log(self._db)
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
@@ -122,9 +146,11 @@ class EmbeddingCache:
                     text_key(t): start + i for i, t in enumerate(texts[start : start + _LOOKUP])
                 }
                 for key, cut, blob in self._select(list(keys)):
-                    vector = np.frombuffer(blob, np.float32)
                     # A row that a dying disk mangled is as good as absent.
-                    if len(vector) == self._dimensions and np.isfinite(vector).all():
+                    if not isinstance(blob, bytes) or len(blob) != 4 * self._dimensions:
+                        continue
+                    vector = np.frombuffer(blob, np.float32)
+                    if np.isfinite(vector).all():
                         row = keys[key]
                         vectors[row], truncated[row], found[row] = vector, bool(cut), True
         except sqlite3.Error as error:
@@ -150,7 +176,10 @@ class EmbeddingCache:
             keys = [text_key(text) for text in texts[start : start + _LOOKUP]]
             marks = ",".join("?" * len(keys))
             query = f"SELECT count(*) FROM embeddings WHERE key IN ({marks})"  # noqa: S608 - marks only
-            total += int(self._db.execute(query, keys).fetchone()[0])
+            try:
+                total += int(self._db.execute(query, keys).fetchone()[0])
+            except sqlite3.Error as error:
+                raise self._broken(error) from error
         return total
 
     def _select(self, keys: list[bytes]) -> Iterable[tuple[bytes, int, bytes]]:
@@ -169,7 +198,7 @@ class EmbeddingCache:
 def cache_files(folder: Path) -> list[CacheFile]:
     """The files of a cache folder, in name order."""
     files = []
-    for path in sorted(folder.glob("*.sqlite")):
+    for path in sorted(folder.glob(_FILES)):
         size = sum(p.stat().st_size for p in folder.glob(f"{path.name}*"))
         files.append(CacheFile(path, size, _count(path)))
     return files

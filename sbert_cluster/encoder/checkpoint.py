@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,19 @@ _LEGACY_POOLING = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
+
+# What the tokenizer is made of; files that are absent do not count.
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+)
 
 # Positions of RoBERTa and its kin start after the padding index.
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet")
@@ -106,7 +120,7 @@ def open_checkpoint(name: str, prompt: str | None = None) -> Checkpoint:
             name=name,
             sha256=_sha256_of(weights),
             pooling="+".join(pooling),
-            dimensions=_dimensions(config, pooling, dense),
+            dimensions=_dimensions(config, pooling, dense, name),
             max_seq_length=_max_seq_length(folder, config, settings),
             prompt=default_prompt if prompt is None else prompt,
         ),
@@ -119,21 +133,26 @@ def _read_modules(root: Path, name: str) -> list[dict[str, str]]:
     """The modules as ``kind`` and ``path``, transformer first; plain checkpoints get a default."""
     if not (root / "modules.json").exists():
         return [{"kind": "Transformer", "path": ""}]
+    try:
+        listed = [(str(e["type"]), str(e["path"])) for e in _read_json(root / "modules.json", name)]
+    except (TypeError, KeyError):
+        raise ModelError(
+            f"modules.json of model {name!r} is no list of modules", "Fetch the model again."
+        ) from None
     modules = []
-    for entry in _read_json(root / "modules.json", name):
-        origin, _, kind = str(entry["type"]).rpartition(".")
-        if not origin.startswith("sentence_transformers"):
+    for kind, path in listed:
+        if not kind.startswith("sentence_transformers."):
             raise ModelError(
-                f"model {name!r} needs code of its own ({entry['type']})",
+                f"model {name!r} needs code of its own ({kind})",
                 "Only models made of the standard modules are loaded.",
             )
-        modules.append({"kind": kind, "path": str(entry["path"])})
-    kinds = [module["kind"] for module in modules]
-    strange = [k for k in kinds if k not in ("Transformer", "Pooling", "Dense", "Normalize")]
-    if strange or kinds[0] != "Transformer":
+        modules.append({"kind": kind.rpartition(".")[2], "path": path})
+    made_of = ", ".join(module["kind"] for module in modules)
+    # Dense before Pooling, or Normalize before Dense, would give other vectors.
+    if not re.fullmatch(r"Transformer(, Pooling)?(, Dense)*(, Normalize)*", made_of):
         raise ModelError(
-            f"model {name!r} is made of {', '.join(kinds)}",
-            "Transformer, Pooling, Dense and Normalize are supported.",
+            f"model {name!r} is made of {made_of or 'no modules'}",
+            "Transformer, Pooling, Dense and Normalize are supported, in this order.",
         )
     return modules
 
@@ -209,6 +228,13 @@ def _read_dense(folder: Path, name: str) -> DenseLayer:
             + (" and a residual" if config.get("use_residual") else ""),
             f"Supported: {', '.join(known)}, without a residual.",
         )
+    for end in ("input", "output"):
+        feature = config.get(f"module_{end}_name") or "sentence_embedding"
+        if feature != "sentence_embedding":
+            raise ModelError(
+                f"model {name!r} has a Dense layer whose {end} is {feature!r}",
+                "Only Dense layers on the pooled vector are supported.",
+            )
     _find_weights(folder, name)
     return DenseLayer(folder, short)
 
@@ -240,14 +266,34 @@ def _max_seq_length(folder: Path, config: dict[str, Any], settings: dict[str, An
 
 
 def _dimensions(
-    config: dict[str, Any], pooling: tuple[str, ...], dense: tuple[DenseLayer, ...]
+    config: dict[str, Any], pooling: tuple[str, ...], dense: tuple[DenseLayer, ...], name: str
 ) -> int:
-    if dense:
-        return int(_read_json(dense[-1].folder / "config.json", "")["out_features"])
+    """Length of a vector, after a check that each layer takes what the one before gives."""
     hidden = config.get("hidden_size", config.get("dim"))
     if hidden is None:
         raise ModelError("config.json names no hidden_size", "Is it an encoder checkpoint?")
-    return int(hidden) * len(pooling)
+    width = int(hidden) * len(pooling)
+    for layer in dense:
+        shapes = _shapes(layer.folder / "model.safetensors")
+        out = shapes.get("linear.weight", [0])[0]
+        if shapes not in (
+            {"linear.weight": [out, width]},
+            {"linear.weight": [out, width], "linear.bias": [out]},
+        ):
+            raise ModelError(
+                f"the weights in {layer.folder} of model {name!r} are no linear layer "
+                f"for vectors of {width} numbers ({shapes})",
+                "Fetch the model again.",
+            )
+        width = out
+    return width
+
+
+def _shapes(path: Path) -> dict[str, list[int]]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as weights:
+        return {key: list(weights.get_slice(key).get_shape()) for key in weights.keys()}  # noqa: SIM118
 
 
 def _check_pinned(checkpoint: Checkpoint, root: Path) -> None:
@@ -270,7 +316,7 @@ def _with_key(checkpoint: Checkpoint) -> ModelFingerprint:
     parts += [checkpoint.lower_case, checkpoint.pool_prompt]
     for layer in checkpoint.dense:
         parts += [layer.activation, _sha256_of((layer.folder / "model.safetensors",))]
-    for file in ("config.json", "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt"):
+    for file in ("config.json", *_TOKENIZER_FILES):
         path = checkpoint.folder / file
         parts.append(_sha256_of((path,)) if path.exists() else "")
     digest.update(json.dumps(parts).encode())

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbert_cluster.encoder.batching import batches, windows
-from sbert_cluster.encoder.cache import EmbeddingCache, default_cache_dir
+from sbert_cluster.encoder.cache import EmbeddingCache, cache_path, default_cache_dir
 from sbert_cluster.encoder.checkpoint import Checkpoint, open_checkpoint
 from sbert_cluster.encoder.device import Place, choose_place
 from sbert_cluster.encoder.generic import GenericBody
@@ -90,14 +90,17 @@ class Encoder:
         return Embeddings(distinct.vectors[index], self.fingerprint, distinct.truncated[index])
 
     def count_cached(self, texts: Sequence[str]) -> int:
-        """How many of the distinct texts need no encoding."""
+        """How many of the distinct texts need no encoding; makes no cache where there is none."""
+        folder = self.options.cache_dir or default_cache_dir()
+        if not cache_path(folder, self.fingerprint, self.place.precision).exists():
+            return 0
         with self._open_cache() as cache:
             return cache.count_known(list(dict.fromkeys(texts))) if cache else 0
 
     def _encode_distinct(self, texts: list[str], progress: Progress) -> Embeddings:
-        vectors = self._allocate(len(texts))
-        truncated = np.zeros(len(texts), np.bool_)
         with self._open_cache() as cache:
+            vectors = self._allocate(len(texts))
+            truncated = np.zeros(len(texts), np.bool_)
             if cache:
                 found = cache.load(texts, vectors, truncated)
             else:

@@ -74,9 +74,18 @@ def _load_transformer(checkpoint: Checkpoint) -> torch.nn.Module:
     try:
         safely = {"local_files_only": True, "trust_remote_code": False}
         config = AutoConfig.from_pretrained(str(checkpoint.folder), **safely)
-        model: torch.nn.Module = AutoModel.from_pretrained(
-            str(checkpoint.folder), config=config, use_safetensors=True, **safely
+        model: torch.nn.Module
+        model, told = AutoModel.from_pretrained(
+            str(checkpoint.folder),
+            config=config,
+            use_safetensors=True,
+            output_loading_info=True,
+            **safely,
         )
+        # What is missing gets random numbers; only the pooler, which is not used here, may.
+        missing = [key for key in sorted(told["missing_keys"]) if "pooler." not in key]
+        if missing:
+            raise ValueError(f"{len(missing)} tensors are missing, such as {missing[0]}")
         return model.float().eval()
     # Anything may come out of a foreign folder: missing tensors, wrong shapes, unknown types.
     except Exception as error:

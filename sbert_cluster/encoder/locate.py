@@ -28,8 +28,9 @@ def locate_model(name: str) -> Path:
     Raises:
         ModelError: If there is no such model.
     """
-    if Path(name).expanduser().is_dir():
-        return Path(name).expanduser()
+    folder = _expanded(name)
+    if folder.is_dir():
+        return folder
     if name in BUNDLED_NAMES:
         return _bundled_folder()
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith("."):
@@ -38,6 +39,14 @@ def locate_model(name: str) -> Path:
         f"model {name!r} is neither a folder nor a known name",
         f"Use {DEFAULT_MODEL!r}, the path of a model folder, or a hub id such as 'org/name'.",
     )
+
+
+def _expanded(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    # ``~name`` where there is no such user.
+    except RuntimeError:
+        return Path(name)
 
 
 def _bundled_folder() -> Path:

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def pool(
-    hidden: torch.Tensor, mask: torch.Tensor, modes: tuple[str, ...], skipped: int = 0
+    hidden: torch.Tensor, mask: torch.Tensor | None, modes: tuple[str, ...], skipped: int = 0
 ) -> torch.Tensor:
-    """Pool padded token vectors.
+    """Pool the token vectors of texts.
 
     Args:
         hidden: Token vectors. Shape: (batch, tokens, width), any float type.
-        mask: 1 for a token, 0 for padding. Shape: (batch, tokens).
+        mask: 1 for a token, 0 for padding; None: there is no padding. Shape: (batch, tokens).
         modes: ``mean``, ``max``, ``cls`` or ``mean_sqrt_len``; several are concatenated.
         skipped: Leading tokens (a prompt) that take no part.
 
@@ -30,6 +30,8 @@ def pool(
     """
     import torch
 
+    if mask is None:
+        mask = hidden.new_ones(hidden.shape[:2])
     if hidden.shape[:2] != mask.shape:
         raise ValueError(f"mask {tuple(mask.shape)} does not fit hidden {tuple(hidden.shape)}")
     if skipped:

@@ -47,12 +47,12 @@ class Tokenizer:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._tokenizer = _load(checkpoint)
         self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(checkpoint.max_seq_length)
+        if checkpoint.lower_case:
+            _add_lower_case(self._tokenizer)
         self._prompt = checkpoint.fingerprint.prompt
-        self._lower_case = checkpoint.lower_case
-        self._tokenizer.no_truncation()
         self.skipped = 0 if checkpoint.pool_prompt else self._prompt_length()
         """Tokens at the start of each text that take no part in pooling."""
-        self._tokenizer.enable_truncation(checkpoint.max_seq_length)
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
         """Tokenise texts; what lies beyond the model's length is cut and marked."""
@@ -62,14 +62,15 @@ class Tokenizer:
 
     def _prepared(self, text: str) -> str:
         # Lone surrogates can stand in a Python string, but not in UTF-8, which the tokenizer needs.
-        whole = (self._prompt + text).encode("utf-8", "replace").decode("utf-8")
-        return whole.lower() if self._lower_case else whole
+        return (self._prompt + text).encode("utf-8", "replace").decode("utf-8")
 
     def _prompt_length(self) -> int:
-        """Tokens of the prompt, with the special token before it and without the one behind it."""
+        """Tokens of the prompt, with the special token before it and without one behind it."""
         if not self._prompt:
             return 0
-        return len(self._tokenizer.encode(self._prompt).ids) - 1
+        # Cut like a text, so that a prompt as long as the model reads leaves the last token.
+        prompt = self._tokenizer.encode(self._prepared(""))
+        return len(prompt.ids) - sum(prompt.special_tokens_mask[-1:])
 
 
 def _load(checkpoint: Checkpoint) -> tokenizers.Tokenizer:
@@ -88,10 +89,21 @@ def _load(checkpoint: Checkpoint) -> tokenizers.Tokenizer:
         ) from error
 
 
+def _add_lower_case(tokenizer: tokenizers.Tokenizer) -> None:
+    """Lower-case inside the tokenizer: ``str.lower`` has other rules, and spoils ``[MASK]``."""
+    from tokenizers import normalizers
+
+    steps = [normalizers.Lowercase(), tokenizer.normalizer]
+    tokenizer.normalizer = normalizers.Sequence([step for step in steps if step])
+
+
 def _convert(checkpoint: Checkpoint) -> tokenizers.Tokenizer:
     """Older folders have only ``vocab.txt`` or ``merges.txt``, which transformers can read."""
     from transformers import AutoTokenizer
 
+    # Without a vocabulary transformers makes a tokenizer up that knows five tokens.
+    if not any([*checkpoint.folder.glob("vocab.*"), *checkpoint.folder.glob("*.model")]):
+        raise FileNotFoundError("there is neither a tokenizer.json nor a vocabulary")
     fast = AutoTokenizer.from_pretrained(
         str(checkpoint.folder), local_files_only=True, trust_remote_code=False, use_fast=True
     )

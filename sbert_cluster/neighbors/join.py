@@ -100,10 +100,14 @@ def nearest_histogram(vectors: Vectors, *, seed: int = 0, bins: int = 50) -> His
         return Histogram(edges, np.zeros(bins, np.int64), 0)
     rows = np.sort(np.random.default_rng(seed).choice(n, size, replace=False))
     best = np.full(size, -1, np.float32)
-    for columns, products in _products(vectors[rows], slice(0, size), vectors):
-        inside = (rows >= columns.start) & (rows < columns.stop)
-        products[np.flatnonzero(inside), rows[inside] - columns.start] = -1
-        best = np.maximum(best, products.max(axis=1))
+    for start in range(0, size, BLOCK_ROWS):
+        part = rows[start : start + BLOCK_ROWS]
+        for columns, products in _products(vectors[part], slice(None), vectors):
+            inside = (part >= columns.start) & (part < columns.stop)
+            products[np.flatnonzero(inside), part[inside] - columns.start] = -1
+            best[start : start + len(part)] = np.maximum(
+                best[start : start + len(part)], products.max(axis=1)
+            )
     counts, _ = np.histogram(np.clip(best, 0, 1), edges)
     return Histogram(edges, counts.astype(np.int64), size)
 

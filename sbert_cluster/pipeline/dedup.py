@@ -9,10 +9,10 @@ from typing import Any, Unpack
 import numpy as np
 
 from sbert_cluster.corpus.texts import texts_of
-from sbert_cluster.dedup.against import Sides, lift_between, match_rows, pairs_of_rows_between
-from sbert_cluster.dedup.grouping import UnitSimilarity, best_rows, expand, find_leaders
-from sbert_cluster.dedup.keep import visiting_rank
-from sbert_cluster.dedup.ladder import lift, pairs_of_rows
+from sbert_cluster.duplicates.against import Sides, lift_between, match_rows, pairs_of_rows_between
+from sbert_cluster.duplicates.grouping import UnitSimilarity, best_rows, expand, find_leaders
+from sbert_cluster.duplicates.keep import visiting_rank
+from sbert_cluster.duplicates.ladder import lift, pairs_of_rows
 from sbert_cluster.meter import Stopwatch, peak_memory_bytes, versions
 from sbert_cluster.neighbors.join import find_pairs, find_pairs_between, nearest_histogram
 from sbert_cluster.options import (

@@ -91,9 +91,7 @@ def embed(
     check_names("embed", shared)
     target = _checked(Path(output) if output else None, overwrite=overwrite)
     watch = Stopwatch("read", "encode", "write")
-    result = _encode(
-        inputs, read_options(shared), encode_options(shared), watch, progress
-    )
+    result = _encode(inputs, read_options(shared), encode_options(shared), watch, progress)
     if target:
         with watch.stage("write"), atomic_file(target) as path:
             frame = result.to_frame()

@@ -12,7 +12,7 @@ import polars as pl
 
 from sbert_cluster.corpus.columns import vectors_of
 from sbert_cluster.corpus.reading import corpus_from_frame, read_corpus
-from sbert_cluster.dedup.ladder import Units, units_of_texts, units_of_vectors
+from sbert_cluster.duplicates.ladder import Units, units_of_texts, units_of_vectors
 from sbert_cluster.encoder.encoder import Encoder
 from sbert_cluster.errors import InputError
 from sbert_cluster.options import EncodeOptions, ReadOptions
@@ -35,9 +35,7 @@ def read_inputs(inputs: Inputs, options: ReadOptions, progress: Progress) -> Cor
     return read_corpus(paths, options, progress=progress)
 
 
-def open_encoder(
-    read: ReadOptions, encode: EncodeOptions, progress: Progress
-) -> Encoder | None:
+def open_encoder(read: ReadOptions, encode: EncodeOptions, progress: Progress) -> Encoder | None:
     """The encoder, with its device chosen; None where the vectors come with the rows.
 
     Raises:

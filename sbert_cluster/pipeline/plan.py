@@ -9,7 +9,7 @@ import numpy as np
 
 from sbert_cluster.corpus.columns import vectors_of
 from sbert_cluster.corpus.texts import texts_of
-from sbert_cluster.dedup.ladder import Units, units_of_texts, units_of_vectors
+from sbert_cluster.duplicates.ladder import Units, units_of_texts, units_of_vectors
 from sbert_cluster.encoder.encoder import Encoder
 from sbert_cluster.encoder.estimate import seconds_to_encode
 from sbert_cluster.meter import free_memory_bytes

@@ -19,7 +19,7 @@ HOSTILE = [
     "[bold red]markup[/] [link=https://example.org]x[/link]",
     "<script>alert(1)</script><img src=x onerror=alert(1)>",
     "</script><!--",
-    "=HYPERLINK(\"https://example.org\")",
+    '=HYPERLINK("https://example.org")',
     "+1+1",
     "@SUM(A1)",
     "\u202egnihton\u202c",
@@ -30,7 +30,9 @@ HOSTILE = [
 
 def rows_of(count: int) -> list[str]:
     """That many different texts, each hostile in one way and stuffed with control characters."""
-    return [f"{HOSTILE[i % len(HOSTILE)]} {chr(i % 32)}{chr(128 + i % 32)} {i}" for i in range(count)]
+    return [
+        f"{HOSTILE[i % len(HOSTILE)]} {chr(i % 32)}{chr(128 + i % 32)} {i}" for i in range(count)
+    ]
 
 
 @pytest.fixture
@@ -69,7 +71,15 @@ def test_run_folder_holds_what_the_contract_says(folder, sample_data, capsys):
 
 def test_json_is_alone_on_stdout(folder, sample_data, capsys, tiny_model):
     """``--json`` prints the manifest and nothing else; it equals the file."""
-    words = ["dedup", str(sample_data / "questions.csv"), "--json", "-o", "run", "-m", str(tiny_model)]
+    words = [
+        "dedup",
+        str(sample_data / "questions.csv"),
+        "--json",
+        "-o",
+        "run",
+        "-m",
+        str(tiny_model),
+    ]
     assert run(words) == 0
     out, err = capsys.readouterr()
     assert json.loads(out) == json.loads((folder / "run" / "run.json").read_text(encoding="utf-8"))
@@ -85,18 +95,25 @@ def test_quiet_says_nothing(folder, sample_data, capsys, tiny_model):
 
 def test_stdin_to_stdout_is_a_filter(folder, sample_data, tiny_model, monkeypatch, capfdbinary):
     """With ``-`` for both, rows flow through and keep their bytes."""
-    data = "id,text\r\n1,same\r\n2,same\r\n3,\"other, one\"\r\n".encode("utf-16")
+    data = 'id,text\r\n1,same\r\n2,same\r\n3,"other, one"\r\n'.encode("utf-16")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-    assert run(["dedup", "-", "--format", "csv", "-o", "-", "-q", "-t", "1", "-m", str(tiny_model)]) == 0
-    expected = "id,text\r\n1,same\r\n3,\"other, one\"\r\n"
+    assert (
+        run(["dedup", "-", "--format", "csv", "-o", "-", "-q", "-t", "1", "-m", str(tiny_model)])
+        == 0
+    )
+    expected = 'id,text\r\n1,same\r\n3,"other, one"\r\n'
     assert capfdbinary.readouterr().out.decode("utf-16") == expected
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet", ".arrow", ".csv.gz", ".txt"])
+@pytest.mark.parametrize(
+    "suffix", [".csv", ".tsv", ".jsonl", ".parquet", ".arrow", ".csv.gz", ".txt"]
+)
 def test_output_file_holds_the_kept_rows(folder, tiny_model, suffix):
     """``-o FILE`` writes just the rows that stay, in the format of the name."""
     pl.DataFrame({"text": ["same", "same", "quite another"]}).write_parquet("in.parquet")
-    assert run(["dedup", "in.parquet", "-o", f"kept{suffix}", "-t", "1", "-m", str(tiny_model)]) == 0
+    assert (
+        run(["dedup", "in.parquet", "-o", f"kept{suffix}", "-t", "1", "-m", str(tiny_model)]) == 0
+    )
     data = (folder / f"kept{suffix}").read_bytes()
     data = gzip.decompress(data) if suffix.endswith("gz") else data
     reader = {
@@ -188,7 +205,17 @@ def test_hostile_texts_come_out_unchanged_and_harmless(folder, capsys, tiny_mode
 def test_embed_writes_a_vector_a_row(folder, tiny_model, capsys):
     """Vectors are unit-norm, joinable by row and id, and null for an empty text."""
     (folder / "in.csv").write_text("id,text\na,first\nb,\nc,third\n")
-    words = ["embed", "in.csv", "-o", "v.parquet", "--id-column", "id", "-m", str(tiny_model), "--json"]
+    words = [
+        "embed",
+        "in.csv",
+        "-o",
+        "v.parquet",
+        "--id-column",
+        "id",
+        "-m",
+        str(tiny_model),
+        "--json",
+    ]
     assert run(words) == 0
     assert json.loads(capsys.readouterr().out)["counts"]["empty"] == 1
     frame = pl.read_parquet(folder / "v.parquet")

@@ -34,7 +34,10 @@ class Outcome:
 
 @pytest.fixture
 def dedup(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tiny_model: Path
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_model: Path,
 ) -> Callable[..., Outcome]:
     """Run ``dedup`` in a folder of its own."""
     monkeypatch.chdir(tmp_path)
@@ -63,7 +66,9 @@ def assert_refused(outcome: Outcome, code: ExitCode, *words: str) -> None:
 def test_missing_file_suggests_the_nearest_name(dedup, tmp_path):
     """A misspelt path is answered with the file that was probably meant."""
     (tmp_path / "questions.csv").write_text(GOOD)
-    assert_refused(dedup("qestions.csv"), ExitCode.USAGE, "qestions.csv does not exist", "questions.csv")
+    assert_refused(
+        dedup("qestions.csv"), ExitCode.USAGE, "qestions.csv does not exist", "questions.csv"
+    )
 
 
 @pytest.mark.parametrize("name", [".", "sub"])
@@ -73,7 +78,9 @@ def test_folder_is_refused(dedup, tmp_path, name):
     assert_refused(dedup(name), ExitCode.USAGE, "folder")
 
 
-@pytest.mark.parametrize("name", ["empty.csv", "empty.jsonl", "empty.parquet", "empty.txt", "empty.arrow"])
+@pytest.mark.parametrize(
+    "name", ["empty.csv", "empty.jsonl", "empty.parquet", "empty.txt", "empty.arrow"]
+)
 def test_empty_file_is_refused(dedup, tmp_path, name):
     """A file of 0 bytes says so."""
     (tmp_path / name).write_bytes(b"")
@@ -153,7 +160,9 @@ def test_broken_json_names_the_line(dedup, tmp_path):
 def test_threshold_outside_its_range_is_refused(dedup, tmp_path, threshold):
     """A threshold lies in (0, 1]."""
     (tmp_path / "a.csv").write_text(GOOD)
-    assert_refused(dedup("a.csv", "--threshold", threshold), ExitCode.USAGE, "--threshold", "(0, 1]")
+    assert_refused(
+        dedup("a.csv", "--threshold", threshold), ExitCode.USAGE, "--threshold", "(0, 1]"
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,7 +200,9 @@ def test_model_without_safetensors_is_refused(dedup, tmp_path, tiny_model):
     (tmp_path / "a.csv").write_text(GOOD)
     shutil.copytree(tiny_model, tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").rename(tmp_path / "model" / "pytorch_model.bin")
-    assert_refused(dedup("a.csv", model="model"), ExitCode.MODEL, "no safetensors", "pytorch_model.bin")
+    assert_refused(
+        dedup("a.csv", model="model"), ExitCode.MODEL, "no safetensors", "pytorch_model.bin"
+    )
 
 
 def test_corrupted_model_is_refused(dedup, tmp_path, tiny_model):
@@ -243,7 +254,11 @@ def test_inputs_with_different_columns_are_refused(dedup, tmp_path):
 
 @pytest.mark.parametrize(
     ("vectors", "word"),
-    [([[1.0, 0.0], [float("nan"), 1.0]], "NaN"), ([[1.0, 0.0], [1.0]], "1"), ([[1.0, float("inf")]], "inf")],
+    [
+        ([[1.0, 0.0], [float("nan"), 1.0]], "NaN"),
+        ([[1.0, 0.0], [1.0]], "1"),
+        ([[1.0, float("inf")]], "inf"),
+    ],
 )
 def test_bad_vectors_are_refused(dedup, tmp_path, vectors, word):
     """Vectors with NaN, infinity or unequal lengths are named by their row."""

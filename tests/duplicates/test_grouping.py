@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_cluster.dedup import grouping
-from sbert_cluster.dedup.grouping import UnitSimilarity, best_rows, expand, find_leaders
-from sbert_cluster.dedup.keep import visiting_rank
-from sbert_cluster.dedup.ladder import lift, units_of_texts, units_of_vectors
+from sbert_cluster.duplicates import grouping
+from sbert_cluster.duplicates.grouping import UnitSimilarity, best_rows, expand, find_leaders
+from sbert_cluster.duplicates.keep import visiting_rank
+from sbert_cluster.duplicates.ladder import lift, units_of_texts, units_of_vectors
 from sbert_cluster.neighbors.join import find_pairs
 from sbert_cluster.options import Grouping, KeepRule
 from sbert_cluster.types import Pairs

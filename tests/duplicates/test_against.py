@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_cluster.dedup.against import Sides, lift_between, match_rows, pairs_of_rows_between
-from sbert_cluster.dedup.ladder import units_of_texts, units_of_vectors
+from sbert_cluster.duplicates.against import Sides, lift_between, match_rows, pairs_of_rows_between
+from sbert_cluster.duplicates.ladder import units_of_texts, units_of_vectors
 from sbert_cluster.neighbors.join import find_pairs_between
 from sbert_cluster.types import Pairs
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from sbert_cluster.dedup.ladder import Units
+from sbert_cluster.duplicates.ladder import Units
 from sbert_cluster.neighbors.similarity import cosine
 from sbert_cluster.options import Grouping
 from sbert_cluster.types import DuplicateGroups, Pairs, Reason, Rows, Vectors

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_cluster.dedup.ladder import (
+from sbert_cluster.duplicates.ladder import (
     lift,
     pairs_of_rows,
     same_form_pairs,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_cluster.dedup.keep import visiting_rank
+from sbert_cluster.duplicates.keep import visiting_rank
 from sbert_cluster.errors import UsageError
 from sbert_cluster.options import KeepRule
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sbert_cluster.dedup.grouping import number_groups
-from sbert_cluster.dedup.ladder import Units, same_form_pairs
+from sbert_cluster.duplicates.grouping import number_groups
+from sbert_cluster.duplicates.ladder import Units, same_form_pairs
 from sbert_cluster.types import DuplicateGroups, Pairs, Reason, Rows
 
 

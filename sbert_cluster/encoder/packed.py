@@ -1,0 +1,160 @@
+"""The forward pass of the BERT family without any padding.
+
+The tokens of a batch lie end to end in one matrix, so that every product works on tokens only.
+Attention alone needs to know where a text ends: texts of the same length are attended to together,
+as one block without a mask. Half the work of the usual padded pass on mixed lengths goes away, and
+so do the masks (Reimers & Gurevych 2019, section 7, taken to its end).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sbert_cluster.encoder.checkpoint import Checkpoint
+from sbert_cluster.encoder.device import Place, torch_dtype
+from sbert_cluster.encoder.pooling import load_dense, pool
+from sbert_cluster.encoder.weights import Layer, Linear, load_stack
+
+if TYPE_CHECKING:
+    import torch
+
+
+class PackedBody:
+    """A forward pass over texts laid end to end.
+
+    Args:
+        checkpoint: A model of the BERT family.
+        place: Device and number format.
+
+    Raises:
+        ModelError: If the weights do not fit the architecture.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, place: Place) -> None:
+        self._stack = load_stack(checkpoint, torch_dtype(place.precision), place.device)
+        self._dense = [load_dense(layer).to(place.device).eval() for layer in checkpoint.dense]
+        self._pooling = checkpoint.pooling
+        self._device = place.device
+        self._biases: dict[int, torch.Tensor] = {}
+
+    def __call__(self, ids: list[list[int]], skipped: int) -> torch.Tensor:
+        """Encode one batch.
+
+        Args:
+            ids: Token numbers of each text; texts of the same length stand together.
+            skipped: Leading tokens (a prompt) that take no part in pooling.
+
+        Returns:
+            Unit vectors on the CPU, float32. Shape: (len(ids), dimensions).
+        """
+        import torch
+
+        with torch.inference_mode():
+            blocks = list(_blocks_of_like_length(ids))
+            hidden = self._embed(ids, blocks)
+            for layer in self._stack.layers:
+                hidden = self._apply(layer, hidden, blocks)
+            pooled = torch.cat(
+                [
+                    pool(hidden[rows].unflatten(0, (-1, length)), None, self._pooling, skipped)
+                    for rows, length in blocks
+                ]
+            )
+            for dense in self._dense:
+                pooled = dense(pooled)
+            return torch.nn.functional.normalize(pooled, dim=-1).cpu()
+
+    def _embed(self, ids: list[list[int]], blocks: list[tuple[slice, int]]) -> torch.Tensor:
+        """Word and position vectors. Shape: (tokens, width)."""
+        import torch
+
+        flat = np.fromiter((token for text in ids for token in text), np.int64)
+        positions = np.concatenate(
+            [np.tile(np.arange(n), (rows.stop - rows.start) // n) for rows, n in blocks]
+        )
+        words = self._stack.words[torch.from_numpy(flat).to(self._device)]
+        places = self._stack.positions[torch.from_numpy(positions).to(self._device)]
+        return self._norm(words + places, self._stack.embedding_norm)
+
+    def _apply(
+        self, layer: Layer, hidden: torch.Tensor, blocks: list[tuple[slice, int]]
+    ) -> torch.Tensor:
+        """One layer. Shapes: (tokens, width) in and out."""
+        from torch.nn.functional import linear
+
+        mixed = self._attend(linear(hidden, layer.qkv.weight, layer.qkv.bias), blocks)
+        mixed = linear(mixed, layer.out.weight, layer.out.bias)
+        hidden = self._norm(mixed.add_(hidden), layer.attention_norm)
+        inner = self._activate(linear(hidden, layer.up.weight, layer.up.bias))
+        inner = linear(inner, layer.down.weight, layer.down.bias)
+        return self._norm(inner.add_(hidden), layer.output_norm)
+
+    def _attend(self, qkv: torch.Tensor, blocks: list[tuple[slice, int]]) -> torch.Tensor:
+        """Attention within each text. Shapes: (tokens, 3 × width) → (tokens, width)."""
+        from torch.nn.functional import scaled_dot_product_attention
+
+        width = qkv.shape[1] // 3
+        heads = self._stack.heads
+        mixed = qkv.new_empty(len(qkv), width)
+        for rows, length in blocks:
+            parts = qkv[rows].view(-1, length, 3, heads, width // heads)
+            query, key, value = parts.permute(2, 0, 3, 1, 4)
+            attended = scaled_dot_product_attention(query, key, value, attn_mask=self._bias(length))
+            mixed[rows].view(-1, length, heads, width // heads).copy_(attended.transpose(1, 2))
+        return mixed
+
+    def _norm(self, hidden: torch.Tensor, norm: Linear) -> torch.Tensor:
+        from torch.nn.functional import layer_norm
+
+        return layer_norm(hidden, norm.bias.shape, norm.weight, norm.bias, self._stack.epsilon)
+
+    def _activate(self, hidden: torch.Tensor) -> torch.Tensor:
+        from torch.nn.functional import gelu, relu
+
+        if self._stack.activation == "relu":
+            return relu(hidden)
+        return gelu(hidden, approximate="tanh" if self._stack.activation == "gelu_new" else "none")
+
+    def _bias(self, length: int) -> torch.Tensor | None:
+        """MPNet's bias of attention by distance. Shape: (heads, length, length)."""
+        table = self._stack.distance_bias
+        if table is None:
+            return None
+        if length not in self._biases:
+            buckets = distance_buckets(length, len(table)).to(table.device)
+            self._biases[length] = table[buckets].permute(2, 0, 1).contiguous()
+        return self._biases[length]
+
+
+def distance_buckets(length: int, buckets: int, farthest: int = 128) -> torch.Tensor:
+    """Number the distances between tokens: near ones singly, far ones in widening steps.
+
+    Raffel et al. 2020 (T5), section 2.1, as MPNet uses it: half of the buckets for each direction.
+
+    Returns:
+        int64 bucket of each pair (attending token, attended token). Shape: (length, length).
+    """
+    import torch
+
+    place = torch.arange(length)
+    distance = place[None, :] - place[:, None]
+    half = buckets // 2
+    single = half // 2
+    size = distance.abs()
+    steps = torch.log(size.clamp(min=1).float() / single) / math.log(farthest / single)
+    far = (single + (steps * (half - single)).long()).clamp(max=half - 1)
+    return torch.where(size < single, size, far) + half * (distance > 0)
+
+
+def _blocks_of_like_length(ids: list[list[int]]) -> Iterator[tuple[slice, int]]:
+    """Rows of the token matrix that hold neighbouring texts of one length, and that length."""
+    start = 0
+    for length, texts in groupby(map(len, ids)):
+        stop = start + length * sum(1 for _ in texts)
+        yield slice(start, stop), length
+        start = stop

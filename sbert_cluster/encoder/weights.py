@@ -1,0 +1,226 @@
+"""The weights of the BERT family in one shape, whatever a checkpoint calls them.
+
+BERT (Devlin et al. 2019), RoBERTa, XLM-R, CamemBERT, DistilBERT and MPNet are the same stack of
+layers under different names; MPNet adds a bias that depends on the distance of two tokens.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sbert_cluster.encoder.checkpoint import Checkpoint
+from sbert_cluster.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Names:
+    """What one family calls its tensors; ``{}`` stands for the number of the layer."""
+
+    prefix: str
+    """In front of every name, in checkpoints that were saved with a head."""
+    query: str
+    key: str
+    value: str
+    out: str
+    attention_norm: str
+    up: str
+    down: str
+    output_norm: str
+
+
+_BERT = Names(
+    prefix="bert.",
+    query="encoder.layer.{}.attention.self.query",
+    key="encoder.layer.{}.attention.self.key",
+    value="encoder.layer.{}.attention.self.value",
+    out="encoder.layer.{}.attention.output.dense",
+    attention_norm="encoder.layer.{}.attention.output.LayerNorm",
+    up="encoder.layer.{}.intermediate.dense",
+    down="encoder.layer.{}.output.dense",
+    output_norm="encoder.layer.{}.output.LayerNorm",
+)
+_ROBERTA = Names(**{**vars(_BERT), "prefix": "roberta."})
+_MPNET = Names(
+    prefix="mpnet.",
+    query="encoder.layer.{}.attention.attn.q",
+    key="encoder.layer.{}.attention.attn.k",
+    value="encoder.layer.{}.attention.attn.v",
+    out="encoder.layer.{}.attention.attn.o",
+    attention_norm="encoder.layer.{}.attention.LayerNorm",
+    up="encoder.layer.{}.intermediate.dense",
+    down="encoder.layer.{}.output.dense",
+    output_norm="encoder.layer.{}.output.LayerNorm",
+)
+_DISTILBERT = Names(
+    prefix="distilbert.",
+    query="transformer.layer.{}.attention.q_lin",
+    key="transformer.layer.{}.attention.k_lin",
+    value="transformer.layer.{}.attention.v_lin",
+    out="transformer.layer.{}.attention.out_lin",
+    attention_norm="transformer.layer.{}.sa_layer_norm",
+    up="transformer.layer.{}.ffn.lin1",
+    down="transformer.layer.{}.ffn.lin2",
+    output_norm="transformer.layer.{}.output_layer_norm",
+)
+
+FAMILIES = {
+    "bert": _BERT,
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
+    "camembert": _ROBERTA,
+    "mpnet": _MPNET,
+    "distilbert": _DISTILBERT,
+}
+"""Architectures whose forward pass is our own."""
+
+_OFFSET = ("roberta", "xlm-roberta", "camembert", "mpnet")
+"""Families whose positions start behind the number of the padding token."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A matrix and a bias. Shapes: (outputs, inputs) and (outputs,)."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One transformer layer (post-norm)."""
+
+    qkv: Linear
+    """Query, key and value in one product; outputs = 3 × width."""
+    out: Linear
+    attention_norm: Linear
+    up: Linear
+    down: Linear
+    output_norm: Linear
+
+
+@dataclass(frozen=True)
+class Stack:
+    """All weights of an encoder."""
+
+    words: torch.Tensor
+    """Shape: (vocabulary, width)."""
+    positions: torch.Tensor
+    """Shape: (positions, width); position 0 first, the type of the first segment added."""
+    embedding_norm: Linear
+    layers: tuple[Layer, ...]
+    distance_bias: torch.Tensor | None
+    """MPNet only. Shape: (buckets, heads)."""
+    heads: int
+    """Attention heads."""
+    epsilon: float
+    """Of every layer norm."""
+    activation: str
+    """``gelu``, ``gelu_new`` or ``relu``."""
+
+
+def is_supported(checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint is of a family, and of the usual kind within it."""
+    config = _config(checkpoint)
+    return (
+        checkpoint.architecture in FAMILIES
+        and config.get("position_embedding_type", "absolute") == "absolute"
+        and not config.get("is_decoder")
+        and config.get("hidden_act", config.get("activation")) in ("gelu", "gelu_new", "relu")
+    )
+
+
+def load_stack(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Stack:
+    """Read the weights, without importing transformers.
+
+    Args:
+        checkpoint: A model for which :func:`is_supported` holds.
+        dtype: Type of all weights.
+        device: Where to put them.
+
+    Raises:
+        ModelError: If a tensor is missing or has the wrong shape.
+    """
+    tensors = _Tensors(checkpoint, dtype, device)
+    config = _config(checkpoint)
+    names = FAMILIES[checkpoint.architecture]
+    count = int(config.get("num_hidden_layers", config.get("n_layers", 0)))
+    return Stack(
+        words=tensors.get("embeddings.word_embeddings.weight"),
+        positions=_positions(tensors, checkpoint.architecture, config),
+        embedding_norm=tensors.linear("embeddings.LayerNorm"),
+        layers=tuple(_layer(tensors, names, number) for number in range(count)),
+        distance_bias=tensors.find("encoder.relative_attention_bias.weight"),
+        heads=int(config.get("num_attention_heads", config.get("n_heads", 12))),
+        epsilon=float(config.get("layer_norm_eps", 1e-12)),
+        activation=str(config.get("hidden_act", config.get("activation"))),
+    )
+
+
+def _config(checkpoint: Checkpoint) -> dict[str, Any]:
+    text = (checkpoint.folder / "config.json").read_text(encoding="utf-8")
+    config: dict[str, Any] = json.loads(text)
+    return config
+
+
+def _positions(tensors: _Tensors, architecture: str, config: dict[str, Any]) -> torch.Tensor:
+    table = tensors.get("embeddings.position_embeddings.weight")
+    if architecture in _OFFSET:
+        table = table[int(config.get("pad_token_id", 1)) + 1 :]
+    types = tensors.find("embeddings.token_type_embeddings.weight")
+    # A text is one segment, so the same vector would be added to every token.
+    return table if types is None else table + types[0]
+
+
+def _layer(tensors: _Tensors, names: Names, number: int) -> Layer:
+    import torch
+
+    parts = [tensors.linear(n.format(number)) for n in (names.query, names.key, names.value)]
+    return Layer(
+        qkv=Linear(torch.cat([p.weight for p in parts]), torch.cat([p.bias for p in parts])),
+        out=tensors.linear(names.out.format(number)),
+        attention_norm=tensors.linear(names.attention_norm.format(number)),
+        up=tensors.linear(names.up.format(number)),
+        down=tensors.linear(names.down.format(number)),
+        output_norm=tensors.linear(names.output_norm.format(number)),
+    )
+
+
+class _Tensors:
+    """The tensors of a checkpoint by their plain names."""
+
+    def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> None:
+        from safetensors.torch import load_file
+
+        prefix = FAMILIES[checkpoint.architecture].prefix
+        self._name = checkpoint.fingerprint.name
+        self._dtype, self._device = dtype, device
+        self._tensors = {
+            # TensorFlow's names for the two halves of a layer norm live on in old checkpoints.
+            key.removeprefix(prefix).replace(".gamma", ".weight").replace(".beta", ".bias"): tensor
+            for path in checkpoint.weights
+            for key, tensor in load_file(path).items()
+        }
+
+    def find(self, name: str) -> torch.Tensor | None:
+        """A tensor, if it is there."""
+        tensor = self._tensors.get(name)
+        return None if tensor is None else tensor.to(self._device, self._dtype)
+
+    def get(self, name: str) -> torch.Tensor:
+        """A tensor that has to be there."""
+        tensor = self.find(name)
+        if tensor is None:
+            raise ModelError(
+                f"model {self._name!r} cannot be loaded ({name} is missing from its weights)",
+                "Check that its config.json and weights belong together.",
+            )
+        return tensor
+
+    def linear(self, name: str) -> Linear:
+        """A weight and its bias."""
+        return Linear(self.get(f"{name}.weight"), self.get(f"{name}.bias"))
