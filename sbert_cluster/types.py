@@ -69,7 +69,7 @@ class Layout:
     newline: str = "\n"
     """Between records; text formats only."""
     header: str = ""
-    """First record as it stands in the file, without line end; CSV and TSV only."""
+    """What stands in the file before the rows, without the last line end; CSV and TSV only."""
 
     @property
     def suffix(self) -> str:

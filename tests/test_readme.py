@@ -27,7 +27,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_every_command_runs(place, capfd, monkeypatch):
+@pytest.mark.usefixtures("place")
+def test_every_command_runs(capfd):
     """Each ``sbert-cluster`` command of the README ends well, one after the other."""
     ours = [command for command in COMMANDS if command.startswith(PROGRAM)]
     assert len(ours) >= 5
@@ -50,7 +51,8 @@ def test_make_targets_exist():
             assert command.split()[1] in targets
 
 
-def test_python_runs(place):
+@pytest.mark.usefixtures("place")
+def test_python_runs():
     """The Python of the README runs as it stands."""
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert blocks
@@ -58,7 +60,8 @@ def test_python_runs(place):
         exec(compile(block, "README.md", "exec"), {})
 
 
-def test_shown_output_is_what_the_program_says(place, capfd):
+@pytest.mark.usefixtures("place")
+def test_shown_output_is_what_the_program_says(capfd):
     """The figures of the first example are those that the program prints today."""
     block = next(b for b in CONSOLE if "dedup sample_data/questions.csv" in b)
     shown = re.search(r"^1,261 rows .*$", block, re.MULTILINE)

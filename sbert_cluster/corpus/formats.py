@@ -52,6 +52,8 @@ def format_of(path: str) -> FileFormat:
         return found
     if path == STDIN:
         raise UsageError("stdin needs --format", "Add --format csv, or another format.")
+    if Path(path).is_dir():
+        raise _folder(path)
     if _suffix(path) == ".json":
         raise UsageError(
             f"{path} is JSON, not JSON lines",

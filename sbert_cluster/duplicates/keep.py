@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from sbert_cluster.corpus.columns import require_column
 from sbert_cluster.errors import UsageError
 from sbert_cluster.options import KeepPolicy, KeepRule
 from sbert_cluster.types import Rows
@@ -47,6 +48,7 @@ def visiting_rank(rule: KeepRule, frame: pl.DataFrame, texts: Sequence[str]) -> 
 
 
 def _order_by_column(rule: KeepRule, frame: pl.DataFrame) -> Rows:
+    require_column(frame, str(rule.column))
     column = frame.get_column(str(rule.column))
     in_time = rule.policy in (KeepPolicy.NEWEST, KeepPolicy.OLDEST)
     values = _as_times(column, rule) if in_time else _as_numbers(column, rule)

@@ -1,4 +1,4 @@
 """Texts → unit vectors.
 
-locate · checkpoint · tokens · batching · generic · pooling · device · cache · encoder · estimate.
+locate · checkpoint · tokens · batching · weights · packed · generic · pooling · device · cache · encoder · estimate.
 """

@@ -15,7 +15,9 @@ from sbert_cluster.encoder.cache import EmbeddingCache, cache_path, default_cach
 from sbert_cluster.encoder.checkpoint import Checkpoint, open_checkpoint
 from sbert_cluster.encoder.device import Place, choose_place
 from sbert_cluster.encoder.generic import GenericBody
+from sbert_cluster.encoder.packed import PackedBody
 from sbert_cluster.encoder.tokens import Tokenizer
+from sbert_cluster.encoder.weights import is_supported
 from sbert_cluster.options import EncodeOptions
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.types import Embeddings, ModelFingerprint, Vectors
@@ -39,7 +41,7 @@ class Encoder:
 
     def __post_init__(self) -> None:
         self._place: Place | None = None
-        self._body: GenericBody | None = None
+        self._body: PackedBody | GenericBody | None = None
         self._tokenizer: Tokenizer | None = None
 
     @classmethod
@@ -131,10 +133,11 @@ class Encoder:
                 vectors = body([tokens.ids[i] for i in batch], tokenizer.skipped)
                 yield rows[window][batch], vectors.numpy(), tokens.truncated[batch]
 
-    def _loaded(self) -> tuple[GenericBody, Tokenizer]:
+    def _loaded(self) -> tuple[PackedBody | GenericBody, Tokenizer]:
         if self._body is None or self._tokenizer is None:
             self._tokenizer = Tokenizer(self.checkpoint)
-            self._body = GenericBody(self.checkpoint, self.place)
+            kind = PackedBody if is_supported(self.checkpoint) else GenericBody
+            self._body = kind(self.checkpoint, self.place)
         return self._body, self._tokenizer
 
     def _allocate(self, count: int) -> Vectors:

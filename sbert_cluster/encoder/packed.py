@@ -61,7 +61,9 @@ class PackedBody:
                 hidden = self._apply(layer, hidden, blocks)
             pooled = torch.cat(
                 [
-                    pool(hidden[rows].unflatten(0, (-1, length)), None, self._pooling, skipped)
+                    pool(
+                        hidden[rows].view(-1, length, hidden.shape[1]), None, self._pooling, skipped
+                    )
                     for rows, length in blocks
                 ]
             )

@@ -32,6 +32,10 @@ class Names:
     down: str
     output_norm: str
 
+    def of(self, layer: int) -> Names:
+        """The names in one layer."""
+        return Names(**{field: name.format(layer) for field, name in vars(self).items()})
+
 
 _BERT = Names(
     prefix="bert.",
@@ -149,11 +153,13 @@ def load_stack(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Stack
     config = _config(checkpoint)
     names = FAMILIES[checkpoint.architecture]
     count = int(config.get("num_hidden_layers", config.get("n_layers", 0)))
+    width = int(config.get("hidden_size", config.get("dim", 0)))
+    inner = int(config.get("intermediate_size", config.get("hidden_dim", 0)))
     return Stack(
-        words=tensors.get("embeddings.word_embeddings.weight"),
+        words=tensors.get("embeddings.word_embeddings.weight", (config["vocab_size"], width)),
         positions=_positions(tensors, checkpoint.architecture, config),
-        embedding_norm=tensors.linear("embeddings.LayerNorm"),
-        layers=tuple(_layer(tensors, names, number) for number in range(count)),
+        embedding_norm=tensors.linear("embeddings.LayerNorm", (width,)),
+        layers=tuple(_layer(tensors, names.of(n), width, inner) for n in range(count)),
         distance_bias=tensors.find("encoder.relative_attention_bias.weight"),
         heads=int(config.get("num_attention_heads", config.get("n_heads", 12))),
         epsilon=float(config.get("layer_norm_eps", 1e-12)),
@@ -176,17 +182,18 @@ def _positions(tensors: _Tensors, architecture: str, config: dict[str, Any]) -> 
     return table if types is None else table + types[0]
 
 
-def _layer(tensors: _Tensors, names: Names, number: int) -> Layer:
+def _layer(tensors: _Tensors, names: Names, width: int, inner: int) -> Layer:
     import torch
 
-    parts = [tensors.linear(n.format(number)) for n in (names.query, names.key, names.value)]
+    square = (width, width)
+    parts = [tensors.linear(name, square) for name in (names.query, names.key, names.value)]
     return Layer(
         qkv=Linear(torch.cat([p.weight for p in parts]), torch.cat([p.bias for p in parts])),
-        out=tensors.linear(names.out.format(number)),
-        attention_norm=tensors.linear(names.attention_norm.format(number)),
-        up=tensors.linear(names.up.format(number)),
-        down=tensors.linear(names.down.format(number)),
-        output_norm=tensors.linear(names.output_norm.format(number)),
+        out=tensors.linear(names.out, square),
+        attention_norm=tensors.linear(names.attention_norm, (width,)),
+        up=tensors.linear(names.up, (inner, width)),
+        down=tensors.linear(names.down, (width, inner)),
+        output_norm=tensors.linear(names.output_norm, (width,)),
     )
 
 
@@ -211,16 +218,21 @@ class _Tensors:
         tensor = self._tensors.get(name)
         return None if tensor is None else tensor.to(self._device, self._dtype)
 
-    def get(self, name: str) -> torch.Tensor:
-        """A tensor that has to be there."""
+    def get(self, name: str, shape: tuple[int, ...] | None = None) -> torch.Tensor:
+        """A tensor that has to be there, in the shape that the configuration tells."""
         tensor = self.find(name)
         if tensor is None:
-            raise ModelError(
-                f"model {self._name!r} cannot be loaded ({name} is missing from its weights)",
-                "Check that its config.json and weights belong together.",
-            )
+            raise self._misfit(f"{name} is missing from its weights")
+        if shape is not None and tensor.shape != shape:
+            raise self._misfit(f"{name} has shape {tuple(tensor.shape)}, not {shape}")
         return tensor
 
-    def linear(self, name: str) -> Linear:
+    def linear(self, name: str, shape: tuple[int, ...]) -> Linear:
         """A weight and its bias."""
-        return Linear(self.get(f"{name}.weight"), self.get(f"{name}.bias"))
+        return Linear(self.get(f"{name}.weight", shape), self.get(f"{name}.bias", shape[:1]))
+
+    def _misfit(self, reason: str) -> ModelError:
+        return ModelError(
+            f"model {self._name!r} cannot be loaded ({reason})",
+            "Check that its config.json and weights belong together.",
+        )

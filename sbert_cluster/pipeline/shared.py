@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import TypedDict
 
 from sbert_cluster.options import DEFAULT_MODEL, EncodeOptions, FileFormat, Precision, ReadOptions
 
@@ -68,7 +68,8 @@ def encode_options(shared: Shared) -> EncodeOptions:
     """The part of the shared options that says how to encode."""
     cache_dir = shared.get("cache_dir")
     # What was not given keeps the default that EncodeOptions documents.
-    limits = {k: v for k in ("max_rows_in_memory",) if (v := cast("dict[str, Any]", shared).get(k))}
+    rows = shared.get("max_rows_in_memory")
+    limits = {} if rows is None else {"max_rows_in_memory": rows}
     return EncodeOptions(
         model=shared.get("model", DEFAULT_MODEL),
         prompt=shared.get("prompt"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
@@ -86,14 +87,16 @@ def test_json_is_alone_on_stdout(folder, sample_data, capsys, tiny_model):
     assert "rows" in err
 
 
-def test_quiet_says_nothing(folder, sample_data, capsys, tiny_model):
+@pytest.mark.usefixtures("folder")
+def test_quiet_says_nothing(sample_data, capsys, tiny_model):
     """``--quiet`` leaves both streams empty."""
     words = ["dedup", str(sample_data / "questions.csv"), "-q", "-o", "run", "-m", str(tiny_model)]
     assert run(words) == 0
     assert capsys.readouterr() == ("", "")
 
 
-def test_stdin_to_stdout_is_a_filter(folder, sample_data, tiny_model, monkeypatch, capfdbinary):
+@pytest.mark.usefixtures("folder")
+def test_stdin_to_stdout_is_a_filter(tiny_model, monkeypatch, capfdbinary):
     """With ``-`` for both, rows flow through and keep their bytes."""
     data = 'id,text\r\n1,same\r\n2,same\r\n3,"other, one"\r\n'.encode("utf-16")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
@@ -184,22 +187,27 @@ def test_dry_run_computes_and_writes_nothing(folder, sample_data, capsys, tiny_m
 def test_hostile_texts_come_out_unchanged_and_harmless(folder, capsys, tiny_model):
     """100,000 rows of control characters, escapes, markup, HTML and formulas do no harm."""
     texts = rows_of(99_000) + rows_of(1_000)
-    frame = pl.DataFrame({"text": texts})
-    frame.write_csv("in.csv")
-    # Vectors are given, so that the test does not spend its time on encoding.
-    assert run(["embed", "in.csv", "-o", "v.parquet", "-m", str(tiny_model)]) == 0
+    pl.DataFrame({"text": texts}).write_csv("in.csv")
     assert run(["dedup", "in.csv", "-t", "1", "-m", str(tiny_model)]) == 0
     said = capsys.readouterr().err
     assert not set(said) & {chr(c) for c in (*range(10), *range(11, 32), *range(127, 160))}
     assert "\u202e" not in said
-    kept = (folder / "in.dedup" / "kept.csv").read_bytes()
-    assert (folder / "in.csv").read_bytes().startswith(kept)
     page = (folder / "in.dedup" / "report.html").read_text(encoding="utf-8")
-    assert page.count("<script") == 2 or "<script>alert" not in page
     assert "<script>alert" not in page
     assert "<img src=x" not in page
-    removed = pl.read_csv(folder / "in.dedup" / "duplicates.csv", infer_schema=False)
-    assert set(removed["text"]) <= set(texts)
+    # Kept and removed rows, put back in their places, are the input.
+    rows = [text for (text,) in records(folder / "in.dedup" / "kept.csv")[1:]]
+    removed = records(folder / "in.dedup" / "duplicates.csv")[1:]
+    assert len(removed) >= 1_000
+    for text, row, *_ in removed:
+        rows.insert(int(row), text)
+    assert rows == texts
+
+
+def records(path: Path) -> list[list[str]]:
+    """All records of a CSV file, by Python's own reader."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
 
 
 def test_embed_writes_a_vector_a_row(folder, tiny_model, capsys):

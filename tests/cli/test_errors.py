@@ -96,7 +96,7 @@ def test_header_without_rows_is_refused(dedup, tmp_path):
 def test_no_text_column_lists_the_columns(dedup, tmp_path):
     """Where no column can be the text, the columns are listed."""
     pl.DataFrame({"a": [1, 2], "b": [0.5, 1.5]}).write_parquet(tmp_path / "a.parquet")
-    assert_refused(dedup("a.parquet"), ExitCode.USAGE, "text column", "a", "b")
+    assert_refused(dedup("a.parquet"), ExitCode.USAGE, "no column of texts", "'a'", "'b'")
 
 
 def test_ambiguous_text_column_asks_for_the_flag(dedup, tmp_path):
@@ -123,7 +123,7 @@ def test_unknown_column_suggests_the_nearest(dedup, tmp_path, flags):
 
 def test_undecodable_bytes_are_refused(dedup, tmp_path):
     """Bytes that are text in no encoding are named, with what to do."""
-    junk = np.random.default_rng(0).integers(128, 256, 5_000).astype(np.uint8).tobytes()
+    junk = np.random.default_rng(0).integers(0, 256, 5_000).astype(np.uint8).tobytes()
     (tmp_path / "a.csv").write_bytes(b"id,question\n1," + junk)
     assert_refused(dedup("a.csv"), ExitCode.USAGE, "a.csv", "--encoding")
 
@@ -279,7 +279,7 @@ def test_full_disk_leaves_nothing_behind(tmp_path, tiny_model):
     (tmp_path / "a.csv").write_text("id,question\n" + "".join(rows))
 
     def limit_file_size() -> None:
-        # A process that may not write files beyond this size meets the same error as on a full disk.
+        # A file that may not grow meets the same error as one on a full disk.
         import signal
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -299,6 +299,6 @@ def test_full_disk_leaves_nothing_behind(tmp_path, tiny_model):
     assert {p.name for p in tmp_path.iterdir()} == {"a.csv"}
 
 
-def test_verbose_shows_the_traceback(dedup, capsys):
+def test_verbose_shows_the_traceback(dedup):
     """Whoever asks sees where an error came from."""
     assert "Traceback" in dedup("nope.csv", "--verbose").err

@@ -1,0 +1,54 @@
+"""The padding-free pass against the padded one of transformers, on the same tokens."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sbert_cluster.encoder.checkpoint import open_checkpoint
+from sbert_cluster.encoder.device import Place
+from sbert_cluster.encoder.generic import GenericBody
+from sbert_cluster.encoder.packed import PackedBody, distance_buckets
+from sbert_cluster.encoder.weights import FAMILIES, is_supported
+from sbert_cluster.options import Precision
+
+CPU = Place("cpu", Precision.FP32, "")
+
+
+def random_texts(lengths: list[int], seed: int) -> list[list[int]]:
+    """Random tokens, texts of like length together, as batches come."""
+    random = np.random.default_rng(seed)
+    return [random.integers(5, 90, length).tolist() for length in sorted(lengths, reverse=True)]
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"camembert"}))
+@pytest.mark.parametrize("seed", [0, 1])
+def test_packed_equals_padded(make_model, family, seed):
+    """Every family gives the vectors of transformers, from 1 token to the maximum."""
+    checkpoint = open_checkpoint(str(make_model(family=family)))
+    assert is_supported(checkpoint)
+    longest = checkpoint.max_seq_length
+    lengths = [1, 1, 2, longest, *np.random.default_rng(seed).integers(1, longest, 20).tolist()]
+    ids = random_texts(lengths, seed)
+    packed, padded = PackedBody(checkpoint, CPU)(ids, 0), GenericBody(checkpoint, CPU)(ids, 0)
+    assert torch.allclose(packed, padded, atol=1e-5)
+
+
+def test_a_text_does_not_feel_its_neighbours(make_model):
+    """The vector of a text is the same alone and among others of any length."""
+    body = PackedBody(open_checkpoint(str(make_model(family="mpnet"))), CPU)
+    ids = random_texts([3, 3, 9, 17, 17, 30], 2)
+    alone = torch.cat([body([text], 0) for text in ids])
+    assert torch.allclose(body(ids, 0), alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("length", [1, 2, 9, 128, 200, 514])
+def test_distance_buckets_equal_those_of_mpnet(length):
+    """The numbering of distances is that of the reference implementation."""
+    from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
+
+    place = torch.arange(length)
+    relative = place[None, :] - place[:, None]
+    expected = MPNetEncoder.relative_position_bucket(relative, num_buckets=32)
+    assert torch.equal(distance_buckets(length, 32), expected)
