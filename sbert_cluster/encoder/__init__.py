@@ -1,4 +1,5 @@
 """Texts → unit vectors.
 
-locate · checkpoint · tokens · batching · weights · packed · generic · pooling · device · cache · encoder · estimate.
+locate · checkpoint · tokens · batching · weights · packed · generic · pooling · device · cache ·
+encoder · estimate.
 """
