@@ -59,6 +59,15 @@ class Precision(StrEnum):
     INT8 = "int8"
 
 
+class LongTexts(StrEnum):
+    """What becomes of a text that is longer than the model reads."""
+
+    TRUNCATE = "truncate"
+    """What lies beyond is cut off."""
+    CHUNK = "chunk"
+    """It is read in overlapping chunks, whose vectors are averaged."""
+
+
 class KeepPolicy(StrEnum):
     """Which row of a group stays."""
 
@@ -149,7 +158,13 @@ class EncodeOptions:
     """Tokens in one forward pass, padding included; at least 1 (a longer text goes alone). None:
     2,048 on a CPU, more on a GPU."""
     prompt: str | None = None
-    """Text put before each input text; None: the model's default prompt, if it names one."""
+    """Text put before each input text, or the name of one of the model's prompts; None: the model's
+    default prompt, if it names one."""
+    dimensions: int | None = None
+    """Numbers of a vector that are kept, the first ones, brought back to norm 1; None: as many as
+    the model says, usually all."""
+    long_texts: LongTexts = LongTexts.TRUNCATE
+    """What becomes of texts that are longer than the model reads."""
     cache_dir: Path | None = None
     """Folder of the embedding cache; None: the user's cache folder."""
     use_cache: bool = True
@@ -165,6 +180,10 @@ class EncodeOptions:
             )
         if self.batch_tokens is not None and self.batch_tokens < 1:
             raise UsageError(f"--batch-tokens {self.batch_tokens} is below 1", "Try 4096.")
+        if self.dimensions is not None and self.dimensions < 1:
+            raise UsageError(
+                f"--dimensions {self.dimensions} is below 1", "Try 256, or leave it out for all."
+            )
         if self.max_rows_in_memory < 1:
             raise UsageError(
                 f"--max-rows-in-memory {self.max_rows_in_memory} is below 1", "Try 2000000."

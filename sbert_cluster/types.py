@@ -124,7 +124,7 @@ class ModelFingerprint:
     prompt: str = ""
     """Text put before each input."""
     key: str = ""
-    """sha256 over everything that shapes a vector: weights, tokenizer, modules, prompt."""
+    """sha256 over all that shapes a vector but its length: weights, tokenizer, modules, prompt."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,9 @@ class Embeddings:
     model: ModelFingerprint
     """The model that made them."""
     truncated: NDArray[np.bool_]
-    """bool[n]: the text was longer than the model reads."""
+    """bool[n]: the text was longer than the model reads, and was cut."""
+    chunked: NDArray[np.bool_] | None = None
+    """bool[n]: it was longer, and was read in chunks; None: chunks were not asked for."""
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or self.vectors.dtype != np.float32:
@@ -235,6 +237,8 @@ class SearchCertificate:
     """Pairs whose similarity was computed, or bounded below the threshold."""
     borderline: int = 0
     """Pairs within 5e-4 of the threshold: another number format could decide them otherwise."""
+    pairs_scored: int = 0
+    """Pairs that were scored in full; an upper bound of the similarity ruled out the others."""
     recall: tuple[float, float, float] | None = None
     """Measured share of pairs found and its 95 % interval; None when exhaustive."""
 

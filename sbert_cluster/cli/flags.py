@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sbert_cluster.options import FileFormat, Precision
+from sbert_cluster.options import FileFormat, LongTexts, Precision
 
 _INPUT = "Input"
 _MODEL = "Model"
@@ -81,10 +81,29 @@ Model = Annotated[
 Prompt = Annotated[
     str | None,
     typer.Option(
-        metavar="TEXT",
-        help="Text put before each input, for models trained with one.",
+        metavar="TEXT|NAME",
+        help="Text put before each input, or the name of one of the model's prompts, for models "
+        "trained with them.",
         rich_help_panel=_MODEL,
         show_default=False,
+    ),
+]
+Dimensions = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Keep the first N numbers of each vector, for models trained for it (Matryoshka).",
+        rich_help_panel=_MODEL,
+        show_default=False,
+    ),
+]
+LongTextsFlag = Annotated[
+    LongTexts,
+    typer.Option(
+        "--long-texts",
+        help="Texts that are longer than the model reads: truncate cuts them; chunk reads them in "
+        "overlapping chunks and averages the vectors.",
+        rich_help_panel=_MODEL,
     ),
 ]
 Device = Annotated[

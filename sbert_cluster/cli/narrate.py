@@ -93,7 +93,8 @@ class Narrator:
                 f"{model.pooling} pooling, {model.max_seq_length} tokens)",
                 "weights": f"sha256 {model.sha256}",
                 "model folder": info.model_folder,
-                "prompt": repr(model.prompt) if model.prompt else "none",
+                "prompt": (repr(model.prompt) if model.prompt else "none")
+                + (f" (by name: {', '.join(info.prompts)})" if info.prompts else ""),
                 "cache": f"{info.cache_vectors:,} vectors, {_size(info.cache_bytes)} in "
                 f"{info.cache_folder} (--clear-cache empties it)",
             }

@@ -8,7 +8,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from sbert_cluster.cli import flags
-from sbert_cluster.options import DEFAULT_MODEL, Precision
+from sbert_cluster.options import DEFAULT_MODEL, LongTexts, Precision
 
 if TYPE_CHECKING:
     from sbert_cluster.pipeline import Shared
@@ -21,6 +21,8 @@ def _collect(
     encoding: flags.Encoding = None,
     model: flags.Model = DEFAULT_MODEL,
     prompt: flags.Prompt = None,
+    dimensions: flags.Dimensions = None,
+    long_texts: flags.LongTextsFlag = LongTexts.TRUNCATE,
     device: flags.Device = "auto",
     precision: flags.PrecisionFlag = Precision.AUTO,
     batch_tokens: flags.BatchTokens = None,
@@ -36,6 +38,8 @@ def _collect(
         "encoding": encoding,
         "model": model,
         "prompt": prompt,
+        "dimensions": dimensions,
+        "long_texts": long_texts,
         "device": device,
         "precision": precision,
         "batch_tokens": batch_tokens,

@@ -1,5 +1,5 @@
 """Texts → unit vectors.
 
-locate · checkpoint · tokens · batching · weights · packed · generic · pooling · device · cache ·
-encoder · estimate.
+locate · checkpoint · tokens · batching · chunks · weights · packed · generic · pooling ·
+dimensions · device · cache · conveyor · encoder · estimate.
 """

@@ -13,21 +13,36 @@ from numpy.typing import NDArray
 
 WINDOW_TEXTS = 16_384
 """Texts tokenised at a time: enough to fill batches with like lengths, bounded in memory."""
-WINDOW_CHARACTERS = 8_000_000
+WINDOW_CHARACTERS = 4_000_000
 """Characters tokenised at a time, so that long texts do not fill the memory either."""
+_FIRST = 8
+"""The first window is so many times smaller, since the first batch waits for it."""
 
 
 def windows(
-    texts: Sequence[str], *, count: int = WINDOW_TEXTS, characters: int = WINDOW_CHARACTERS
+    texts: Sequence[str],
+    *,
+    count: int = WINDOW_TEXTS,
+    characters: int = WINDOW_CHARACTERS,
+    longest: int | None = None,
 ) -> Iterator[slice]:
-    """Cut texts into stretches that are tokenised at a time; a giant text stands alone."""
+    """Cut texts into stretches that are tokenised at a time; a giant text stands alone.
+
+    Args:
+        texts: Texts in any order.
+        count: Most texts of a window.
+        characters: Most characters of a window of several texts.
+        longest: Characters of a text that count, where what lies beyond is not read; None: all.
+    """
     start = size = 0
+    share = _FIRST
     for position, text in enumerate(texts):
-        full = position - start >= count or size + len(text) > characters
+        length = len(text) if longest is None else min(len(text), longest)
+        full = (position - start) * share >= count or (size + length) * share > characters
         if full and position > start:
             yield slice(start, position)
-            start, size = position, 0
-        size += len(text)
+            start, size, share = position, 0, 1
+        size += length
     if start < len(texts):
         yield slice(start, len(texts))
 

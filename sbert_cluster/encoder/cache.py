@@ -12,15 +12,16 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sbert_cluster.encoder.dimensions import shortened
 from sbert_cluster.errors import RunFolderError
 from sbert_cluster.options import Precision
 from sbert_cluster.types import ModelFingerprint, Vectors
@@ -36,8 +37,8 @@ _FILES = "[0-9a-f]" * 32 + "-*.sqlite"
 """Names of cache files: the folder may hold files of others."""
 _PATIENCE = 120
 """Seconds to wait for another run that writes to the same file."""
-_LOOKUP = 500
-"""Keys per query: below SQLite's lowest limit on variables."""
+_LOOKUP = 400
+"""Texts per query, each with up to two keys: below SQLite's lowest limit on variables."""
 
 
 def default_cache_dir() -> Path:
@@ -59,9 +60,17 @@ def cache_path(folder: Path, model: ModelFingerprint, precision: Precision) -> P
     return folder / f"{model.key[:32]}-{precision}.sqlite"
 
 
-def text_key(text: str) -> bytes:
-    """16 bytes that stand for a text; two texts share them with a chance below 1e-20."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def text_key(text: str, *, chunked: bool = False) -> bytes:
+    """16 bytes that stand for a text; two texts share them with a chance below 1e-20.
+
+    Args:
+        text: The text.
+        chunked: Whether the vector is one of chunks: a text that is longer than the model reads
+            has two vectors, and any other text has one.
+    """
+    kind = b"chunks of 1/8" if chunked else b""
+    content = text.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(content, digest_size=16, person=kind).digest()
 
 
 def _use_write_ahead_log(db: sqlite3.Connection) -> None:
@@ -108,7 +117,10 @@ class EmbeddingCache:
         self.path = cache_path(folder, model, precision)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
+            # Vectors are saved in another thread than they are looked up in, never at once.
+            self._db = sqlite3.connect(
+                self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
+            )
             _use_write_ahead_log(self._db)
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute(_SCHEMA)
@@ -127,41 +139,57 @@ class EmbeddingCache:
         self._db.close()
 
     def load(
-        self, texts: Sequence[str], vectors: Vectors, truncated: NDArray[np.bool_]
+        self,
+        texts: Sequence[str],
+        vectors: Vectors,
+        truncated: NDArray[np.bool_],
+        chunked: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.bool_]:
         """Fill in what is known.
 
         Args:
             texts: n texts, each once.
-            vectors: float32[n, dimensions], written where a vector is known.
+            vectors: float32[n, d], written where a vector is known; a smaller d than the model's
+                gets the first d dimensions, brought back to norm 1.
             truncated: bool[n], likewise.
+            chunked: bool[n], likewise; None: of texts that are longer than the model reads, the
+                vector of the beginning is wanted, not that of the chunks.
 
         Returns:
             bool[n]: which were found.
         """
         found = np.zeros(len(texts), np.bool_)
-        try:
-            for start in range(0, len(texts), _LOOKUP):
-                keys = {
-                    text_key(t): start + i for i, t in enumerate(texts[start : start + _LOOKUP])
-                }
-                for key, cut, blob in self._select(list(keys)):
-                    # A row that a dying disk mangled is as good as absent.
-                    if not isinstance(blob, bytes) or len(blob) != 4 * self._dimensions:
-                        continue
-                    vector = np.frombuffer(blob, np.float32)
-                    if np.isfinite(vector).all():
-                        row = keys[key]
-                        vectors[row], truncated[row], found[row] = vector, bool(cut), True
-        except sqlite3.Error as error:
-            raise self._broken(error) from error
+        for start in range(0, len(texts), _LOOKUP):
+            keys = _keys(texts[start : start + _LOOKUP], chunks=chunked is not None)
+            rows, blobs = [], []
+            for key, cut, blob in self._select(list(keys)):
+                row, of_chunks = start + keys[key][0], keys[key][1]
+                # A row that a dying disk mangled is as good as absent.
+                sound = isinstance(blob, bytes) and len(blob) == 4 * self._dimensions
+                if sound and (chunked is None or of_chunks or not cut):
+                    rows.append(row)
+                    blobs.append(blob)
+                    truncated[row] = bool(cut)
+                    if chunked is not None:
+                        chunked[row] = of_chunks
+            known = np.frombuffer(b"".join(blobs), np.float32).reshape(-1, self._dimensions)
+            finite = np.isfinite(known).all(axis=1)
+            places = np.array(rows, np.int64)[finite]
+            vectors[places] = shortened(known[finite], vectors.shape[1])
+            found[places] = True
         return found
 
-    def save(self, texts: Sequence[str], vectors: Vectors, truncated: NDArray[np.bool_]) -> None:
+    def save(
+        self,
+        texts: Sequence[str],
+        vectors: Vectors,
+        truncated: NDArray[np.bool_],
+        chunked: NDArray[np.bool_] | None = None,
+    ) -> None:
         """Add vectors in one transaction: after a kill they are there wholly or not at all."""
-        rows = zip(
-            map(text_key, texts), map(int, truncated), (v.tobytes() for v in vectors), strict=True
-        )
+        in_chunks = np.zeros(len(texts), np.bool_) if chunked is None else chunked
+        keys = (text_key(t, chunked=c) for t, c in zip(texts, in_chunks.tolist(), strict=True))
+        rows = zip(keys, map(int, truncated), (v.tobytes() for v in vectors), strict=True)
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)", rows)
@@ -169,23 +197,25 @@ class EmbeddingCache:
         except sqlite3.Error as error:
             raise self._broken(error) from error
 
-    def count_known(self, texts: Sequence[str]) -> int:
-        """How many of the texts (each once) are in the cache."""
+    def count_known(self, texts: Sequence[str], *, chunks: bool = False) -> int:
+        """How many of the texts (each once) are in the cache, read in chunks if asked for."""
         total = 0
         for start in range(0, len(texts), _LOOKUP):
-            keys = [text_key(text) for text in texts[start : start + _LOOKUP]]
-            marks = ",".join("?" * len(keys))
-            query = f"SELECT count(*) FROM embeddings WHERE key IN ({marks})"  # noqa: S608 - marks only
-            try:
-                total += int(self._db.execute(query, keys).fetchone()[0])
-            except sqlite3.Error as error:
-                raise self._broken(error) from error
+            keys = _keys(texts[start : start + _LOOKUP], chunks=chunks)
+            answers = [(keys[key], cut) for key, cut in self._select(list(keys), "key, truncated")]
+            fit = {text for (text, of_chunks), cut in answers if of_chunks or not (chunks and cut)}
+            total += len(fit)
         return total
 
-    def _select(self, keys: list[bytes]) -> Iterable[tuple[bytes, int, bytes]]:
+    def _select(
+        self, keys: list[bytes], columns: str = "key, truncated, vector"
+    ) -> Iterator[tuple[Any, ...]]:
         marks = ",".join("?" * len(keys))
-        query = f"SELECT key, truncated, vector FROM embeddings WHERE key IN ({marks})"  # noqa: S608
-        return self._db.execute(query, keys)
+        query = f"SELECT {columns} FROM embeddings WHERE key IN ({marks})"  # noqa: S608 - no values
+        try:
+            yield from self._db.execute(query, keys)
+        except sqlite3.Error as error:
+            raise self._broken(error) from error
 
     def _broken(self, error: Exception) -> RunFolderError:
         return RunFolderError(
@@ -193,6 +223,16 @@ class EmbeddingCache:
             "Name another place with --cache-dir, go without with --no-cache, "
             "or empty it with: sbert-cluster info --clear-cache",
         )
+
+
+def _keys(texts: Sequence[str], *, chunks: bool) -> dict[bytes, tuple[int, bool]]:
+    """For each key of a text its position, and whether the key is that of chunks."""
+    kinds = (False, True) if chunks else (False,)
+    return {
+        text_key(text, chunked=kind): (position, kind)
+        for position, text in enumerate(texts)
+        for kind in kinds
+    }
 
 
 def cache_files(folder: Path) -> list[CacheFile]:

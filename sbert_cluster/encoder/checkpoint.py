@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sbert_cluster.encoder.locate import BUNDLED_SHA256, _bundled_folder, locate_model
-from sbert_cluster.errors import ModelError
+from sbert_cluster.errors import ModelError, UsageError
 from sbert_cluster.types import ModelFingerprint
 
 POOLING_MODES = ("cls", "max", "mean", "mean_sqrt_len")
@@ -79,20 +79,34 @@ class Checkpoint:
     """Tokens per text, special tokens included."""
     prompts: dict[str, str]
     """Named prompts."""
+    prompt_name: str
+    """Name of the prompt in use; empty: it has none."""
+    dimensions: int
+    """Length of the vectors that the model makes; that of the fingerprint may be shorter."""
     fingerprint: ModelFingerprint
     """What the vectors depend on."""
 
+    @property
+    def whole(self) -> ModelFingerprint:
+        """The fingerprint of the vectors before they are shortened."""
+        return replace(self.fingerprint, dimensions=self.dimensions)
 
-def open_checkpoint(name: str, prompt: str | None = None) -> Checkpoint:
+
+def open_checkpoint(
+    name: str, prompt: str | None = None, dimensions: int | None = None
+) -> Checkpoint:
     """Open a model by name, and check it without loading its weights.
 
     Args:
         name: Bundled name, folder or hub id.
-        prompt: Text put before each input; None: the model's own default prompt.
+        prompt: Name of one of the model's prompts, or text put before each input; None: the
+            model's own default prompt.
+        dimensions: Numbers of a vector that are kept; None: as the model says, usually all.
 
     Raises:
         ModelError: If the model is unknown, incomplete, corrupted, needs code of its own, or uses
             a module or pooling mode that is not supported.
+        UsageError: If it makes fewer dimensions than are asked for.
     """
     root = locate_model(name)
     modules = _read_modules(root, name)
@@ -102,10 +116,12 @@ def open_checkpoint(name: str, prompt: str | None = None) -> Checkpoint:
     weights = _find_weights(folder, name)
     pooling, pool_prompt = _read_pooling(root, modules, name)
     settings = _read_settings(folder)
-    prompts, default_prompt = _read_prompts(root)
+    extras = _read_extras(root)
+    prompts, prompt_name = _read_prompts(extras, prompt)
     dense = tuple(
         _read_dense(root / module["path"], name) for module in modules if module["kind"] == "Dense"
     )
+    made = _dimensions(config, pooling, dense, name)
     checkpoint = Checkpoint(
         folder=folder,
         weights=weights,
@@ -116,13 +132,15 @@ def open_checkpoint(name: str, prompt: str | None = None) -> Checkpoint:
         lower_case=bool(settings.get("do_lower_case", False)),
         max_seq_length=_max_seq_length(folder, config, settings),
         prompts=prompts,
+        prompt_name=prompt_name,
+        dimensions=made,
         fingerprint=ModelFingerprint(
             name=name,
             sha256=_sha256_of(weights),
             pooling="+".join(pooling),
-            dimensions=_dimensions(config, pooling, dense, name),
+            dimensions=_kept_dimensions(made, dimensions, extras, name),
             max_seq_length=_max_seq_length(folder, config, settings),
-            prompt=default_prompt if prompt is None else prompt,
+            prompt=prompts[prompt_name] if prompt_name else prompt or "",
         ),
     )
     _check_pinned(checkpoint, root)
@@ -245,11 +263,30 @@ def _read_settings(folder: Path) -> dict[str, Any]:
     return dict(_read_json(path, str(folder))) if path.exists() else {}
 
 
-def _read_prompts(root: Path) -> tuple[dict[str, str], str]:
+def _read_extras(root: Path) -> dict[str, Any]:
+    """``config_sentence_transformers.json``: prompts, and how many dimensions to keep."""
     path = root / "config_sentence_transformers.json"
-    config = _read_json(path, str(root)) if path.exists() else {}
-    prompts = {str(key): str(value) for key, value in (config.get("prompts") or {}).items()}
-    return prompts, prompts.get(str(config.get("default_prompt_name")), "")
+    return dict(_read_json(path, str(root))) if path.exists() else {}
+
+
+def _read_prompts(extras: dict[str, Any], asked: str | None) -> tuple[dict[str, str], str]:
+    """The named prompts, and the name of the one in use; empty: it has none."""
+    prompts = {str(key): str(value) for key, value in (extras.get("prompts") or {}).items()}
+    name = str(extras.get("default_prompt_name")) if asked is None else asked
+    return prompts, name if name in prompts else ""
+
+
+def _kept_dimensions(made: int, asked: int | None, extras: dict[str, Any], name: str) -> int:
+    """How many dimensions are kept: as asked, else as the model says, else all."""
+    if asked is None:
+        said = extras.get("truncate_dim")
+        return min(said, made) if isinstance(said, int) and said >= 1 else made
+    if asked > made:
+        raise UsageError(
+            f"--dimensions {asked} is more than the {made} that model {name!r} makes",
+            f"Use 1 to {made}.",
+        )
+    return asked
 
 
 def _max_seq_length(folder: Path, config: dict[str, Any], settings: dict[str, Any]) -> int:

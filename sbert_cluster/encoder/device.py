@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sbert_cluster.errors import UsageError
@@ -32,12 +32,55 @@ def choose_place(device: str, precision: Precision) -> Place:
     """
     resolved, why = _choose_device(device)
     if precision is Precision.AUTO:
-        return Place(resolved, Precision.FP32, f"{why}; fp32 gives the reference vectors")
-    if precision is Precision.INT8:
+        chosen, reason = _choose_precision(resolved)
+        return Place(resolved, chosen, f"{why}; {reason}")
+    if precision is Precision.INT8 and not (resolved == "cpu" and _has_int8_products()):
         raise UsageError(
-            "--precision int8 is not supported by this version", "Use fp32, bf16 or fp16."
+            f"--precision int8 does not run on {resolved} with this build of torch",
+            "Use auto, bf16 or fp32.",
         )
     return Place(resolved, precision, f"{why}; {precision} as asked")
+
+
+def choose_places(device: str, precision: Precision) -> tuple[Place, ...]:
+    """Like :func:`choose_place`, but ``cuda`` and ``auto`` take every NVIDIA GPU there is.
+
+    Raises:
+        UsageError: As :func:`choose_place` does.
+    """
+    import torch
+
+    first = choose_place(device, precision)
+    if device not in (Device.AUTO, Device.CUDA) or not first.device.startswith("cuda"):
+        return (first,)
+    return tuple(
+        replace(first, device=f"cuda:{index}") for index in range(torch.cuda.device_count())
+    )
+
+
+def has_bf16_products() -> bool:
+    """Whether the CPU multiplies bf16 in hardware; elsewhere it is a hundred times slower."""
+    import torch
+
+    found = torch.cpu.get_capabilities()
+    return any(bool(found.get(name)) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+
+
+def _has_int8_products() -> bool:
+    from sbert_cluster.encoder.products import Int8Product
+
+    return Int8Product.is_available()
+
+
+def _choose_precision(device: str) -> tuple[Precision, str]:
+    """The fastest number format whose similarities stay within 5e-4 of fp32's, and why.
+
+    That is fp32 itself so far: of the pairs of Quora questions above 0.75, bf16 moves one in three
+    by more than 5e-4, and some by 3e-3. Whoever can live with that asks for it.
+    """
+    if device == "cpu" and has_bf16_products():
+        return Precision.FP32, "fp32 is exact; bf16 is faster here, and moves similarities by 0.003"
+    return Precision.FP32, "fp32 is exact"
 
 
 def _choose_device(device: str) -> tuple[str, str]:
@@ -73,9 +116,12 @@ def _cuda_device(device: str, available: bool) -> str:
 
 
 def torch_dtype(precision: Precision) -> torch.dtype:
-    """The torch type of a float format."""
+    """The torch type of the values between two products."""
     import torch
 
+    if precision is Precision.INT8:
+        # Only the products are of integers; what lies between them is as fast as it can be.
+        return torch.bfloat16 if has_bf16_products() else torch.float32
     return {
         Precision.FP32: torch.float32,
         Precision.BF16: torch.bfloat16,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +14,20 @@ from numpy.typing import NDArray
 from sbert_cluster.encoder.batching import batches, windows
 from sbert_cluster.encoder.cache import EmbeddingCache, cache_path, default_cache_dir
 from sbert_cluster.encoder.checkpoint import Checkpoint, open_checkpoint
-from sbert_cluster.encoder.device import Place, choose_place
+from sbert_cluster.encoder.chunks import Batch, Finished, Window, finished
+from sbert_cluster.encoder.conveyor import ahead, behind, spread
+from sbert_cluster.encoder.device import Place, choose_places
+from sbert_cluster.encoder.dimensions import shortened
 from sbert_cluster.encoder.generic import GenericBody
 from sbert_cluster.encoder.packed import PackedBody
-from sbert_cluster.encoder.tokens import Tokenizer
+from sbert_cluster.encoder.tokens import FIRST_REACH, Tokenizer
 from sbert_cluster.encoder.weights import is_supported
-from sbert_cluster.options import EncodeOptions
+from sbert_cluster.options import EncodeOptions, LongTexts, Precision
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.types import Embeddings, ModelFingerprint, Vectors
 
-DEFAULT_BATCH_TOKENS = {"cpu": 2_048, "cuda": 65_536, "mps": 16_384}
-"""Tokens in one forward pass; on a CPU more than this falls out of its caches."""
+_ROWS_COPIED = 65_536
+"""Vectors copied at a time, where they may be held in a file."""
 
 
 @dataclass
@@ -40,8 +44,8 @@ class Encoder:
     """How to encode."""
 
     def __post_init__(self) -> None:
-        self._place: Place | None = None
-        self._body: PackedBody | GenericBody | None = None
+        self._places: tuple[Place, ...] = ()
+        self._bodies: list[PackedBody | GenericBody] = []
         self._tokenizer: Tokenizer | None = None
 
     @classmethod
@@ -50,8 +54,10 @@ class Encoder:
 
         Raises:
             ModelError: If it cannot be found, trusted or read.
+            UsageError: If it makes fewer dimensions than the options ask for.
         """
-        return cls(open_checkpoint(options.model, options.prompt), options)
+        checkpoint = open_checkpoint(options.model, options.prompt, options.dimensions)
+        return cls(checkpoint, options)
 
     @property
     def fingerprint(self) -> ModelFingerprint:
@@ -59,15 +65,36 @@ class Encoder:
         return self.checkpoint.fingerprint
 
     @property
-    def place(self) -> Place:
-        """Device and number format, chosen on first use.
+    def places(self) -> tuple[Place, ...]:
+        """Devices that work side by side and their number format, chosen on first use.
 
         Raises:
             UsageError: If the device asked for is absent.
         """
-        if self._place is None:
-            self._place = choose_place(self.options.device, self.options.precision)
-        return self._place
+        if not self._places:
+            self._places = choose_places(self.options.device, self.options.precision)
+        return self._places
+
+    @property
+    def place(self) -> Place:
+        """The first of the places; the others are of the same kind."""
+        return self.places[0]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the model decides where nothing was asked for, a sentence each, for the user."""
+        model, notes = self.checkpoint, []
+        if model.prompt_name:
+            notes.append(
+                f"prompt before each text: {model.fingerprint.prompt!r} (the model's "
+                f"{model.prompt_name!r}; --prompt names another, --prompt '' none)"
+            )
+        if self.options.dimensions is None and model.dimensions != model.fingerprint.dimensions:
+            notes.append(
+                f"vectors: the first {model.fingerprint.dimensions} of {model.dimensions} numbers, "
+                f"as the model says (--dimensions {model.dimensions} keeps all)"
+            )
+        return tuple(notes)
 
     def encode(self, texts: Sequence[str], progress: Progress = silent) -> Embeddings:
         """Encode texts.
@@ -84,12 +111,11 @@ class Encoder:
             ModelError: If the weights cannot be loaded.
             RunFolderError: If the cache cannot be used.
         """
+        if len(set(texts)) == len(texts):
+            return self._encode_distinct(texts, progress)
         first: dict[str, int] = {}
         index = np.fromiter((first.setdefault(t, len(first)) for t in texts), np.int64, len(texts))
-        distinct = self._encode_distinct(list(first), progress)
-        if len(first) == len(texts):
-            return distinct
-        return Embeddings(distinct.vectors[index], self.fingerprint, distinct.truncated[index])
+        return self._repeated(self._encode_distinct(list(first), progress), index)
 
     def count_cached(self, texts: Sequence[str]) -> int:
         """How many of the distinct texts need no encoding; makes no cache where there is none."""
@@ -97,58 +123,101 @@ class Encoder:
         if not cache_path(folder, self.fingerprint, self.place.precision).exists():
             return 0
         with self._open_cache() as cache:
-            return cache.count_known(list(dict.fromkeys(texts))) if cache else 0
+            distinct = list(dict.fromkeys(texts))
+            return cache.count_known(distinct, chunks=self._chunks) if cache else 0
 
-    def _encode_distinct(self, texts: list[str], progress: Progress) -> Embeddings:
+    @property
+    def _chunks(self) -> bool:
+        return self.options.long_texts is LongTexts.CHUNK
+
+    def _encode_distinct(self, texts: Sequence[str], progress: Progress) -> Embeddings:
         with self._open_cache() as cache:
-            vectors = self._allocate(len(texts))
-            truncated = np.zeros(len(texts), np.bool_)
+            made = self._allocate(len(texts))
+            found = np.zeros(len(texts), np.bool_)
             if cache:
-                found = cache.load(texts, vectors, truncated)
-            else:
-                found = np.zeros(len(texts), np.bool_)
+                found = cache.load(texts, made.vectors, made.truncated, made.chunked)
             done = int(found.sum())
             progress("encoding", done, len(texts), "texts")
-            for rows, made, cut in self._forward(texts, np.flatnonzero(~found)):
-                vectors[rows], truncated[rows] = made, cut
-                if cache:
-                    cache.save([texts[row] for row in rows], made, cut)
-                done += len(rows)
-                progress("encoding", done, len(texts), "texts")
-        return Embeddings(vectors, self.fingerprint, truncated)
+            if done < len(texts):
+                with self._forward(texts, np.flatnonzero(~found), cache) as parts:
+                    for part in parts:
+                        made.vectors[part.rows] = shortened(part.vectors, made.vectors.shape[1])
+                        made.truncated[part.rows] = part.truncated
+                        if made.chunked is not None:
+                            made.chunked[part.rows] = part.chunked
+                        done += len(part.rows)
+                        progress("encoding", done, len(texts), "texts")
+        return made
 
+    @contextmanager
     def _forward(
-        self, texts: list[str], rows: NDArray[np.int64]
-    ) -> Iterator[tuple[NDArray[np.int64], Vectors, NDArray[np.bool_]]]:
-        """Encode the given rows; yields each finished batch as rows, vectors and truncation."""
-        if not len(rows):
-            return
-        body, tokenizer = self._loaded()
-        default = DEFAULT_BATCH_TOKENS[self.place.device.partition(":")[0]]
-        budget = self.options.batch_tokens or default
+        self, texts: Sequence[str], rows: NDArray[np.int64], cache: EmbeddingCache | None
+    ) -> Iterator[Iterator[Finished]]:
+        """Encode the given rows: tokens are made ahead, and vectors are put away behind.
+
+        Yields:
+            The rows as they are done, and in the cache for good.
+        """
+
+        def save(part: Finished) -> None:
+            assert cache
+            own = [texts[row] for row in part.rows]
+            cache.save(own, part.vectors, part.truncated, part.chunked)
+
+        if self._tokenizer is None:
+            self._tokenizer = Tokenizer(self.checkpoint, self.options.long_texts)
+        skipped = self._tokenizer.skipped
+        with ahead(self._tokenise(self._tokenizer, texts, rows)) as tokenised:
+            # The first texts are tokenised while the weights are read.
+            workers = [partial(_encode_batch, body, skipped) for body in self._loaded()]
+            with spread(self._cut(tokenised), workers) as results:
+                made = finished(results)
+                with behind(made, save) if cache else nullcontext(made) as parts:
+                    yield parts
+
+    def _tokenise(
+        self, tokenizer: Tokenizer, texts: Sequence[str], rows: NDArray[np.int64]
+    ) -> Iterator[Window]:
         missing = [texts[row] for row in rows]
-        for window in windows(missing):
-            tokens = tokenizer(missing[window])
-            for batch in batches(tokens.lengths, budget):
-                vectors = body([tokens.ids[i] for i in batch], tokenizer.skipped)
-                yield rows[window][batch], vectors.numpy(), tokens.truncated[batch]
+        longest = None if self._chunks else FIRST_REACH * self.checkpoint.max_seq_length
+        for cut in windows(missing, longest=longest):
+            yield Window(rows[cut], tokenizer(missing[cut]))
 
-    def _loaded(self) -> tuple[PackedBody | GenericBody, Tokenizer]:
-        if self._body is None or self._tokenizer is None:
-            self._tokenizer = Tokenizer(self.checkpoint)
+    def _cut(self, tokenised: Iterator[Window]) -> Iterator[Batch]:
+        budget = self.options.batch_tokens or default_batch_tokens(self.place)
+        for window in tokenised:
+            for which in batches(window.tokens.lengths, budget):
+                yield Batch(window, which)
+
+    def _loaded(self) -> list[PackedBody | GenericBody]:
+        if not self._bodies:
             kind = PackedBody if is_supported(self.checkpoint) else GenericBody
-            self._body = kind(self.checkpoint, self.place)
-        return self._body, self._tokenizer
+            self._bodies = [kind(self.checkpoint, place) for place in self.places]
+        return self._bodies
 
-    def _allocate(self, count: int) -> Vectors:
+    def _allocate(self, count: int) -> Embeddings:
         shape = (count, self.fingerprint.dimensions)
+        truncated = np.zeros(count, np.bool_)
+        chunked = np.zeros(count, np.bool_) if self._chunks else None
         if count <= self.options.max_rows_in_memory:
-            return np.empty(shape, np.float32)
-        # The file has no name any more, so that it goes away with the process, even a killed one.
-        with tempfile.TemporaryFile(
-            dir=self._cache_dir if self.options.use_cache else None
-        ) as file:
-            return np.memmap(file, np.float32, "w+", shape=shape)
+            vectors = np.empty(shape, np.float32)
+        else:
+            folder = self._cache_dir if self.options.use_cache else None
+            # The file has no name any more, so it goes away with the process, even a killed one.
+            with tempfile.TemporaryFile(dir=folder) as file:
+                vectors = np.memmap(file, np.float32, "w+", shape=shape)
+        return Embeddings(vectors, self.fingerprint, truncated, chunked)
+
+    def _repeated(self, distinct: Embeddings, index: NDArray[np.int64]) -> Embeddings:
+        """The vectors of n texts from those of the distinct ones; index: int64[n]."""
+        made = self._allocate(len(index))
+        for start in range(0, len(index), _ROWS_COPIED):
+            part = slice(start, start + _ROWS_COPIED)
+            made.vectors[part] = distinct.vectors[index[part]]
+        made.truncated[:] = distinct.truncated[index]
+        if made.chunked is not None and distinct.chunked is not None:
+            made.chunked[:] = distinct.chunked[index]
+        return made
 
     @property
     def _cache_dir(self) -> str:
@@ -162,6 +231,23 @@ class Encoder:
             yield None
             return
         folder = self.options.cache_dir or default_cache_dir()
-        # The format is part of the key: vectors of bf16 must not answer a run in fp32.
-        with EmbeddingCache(folder, self.fingerprint, self.place.precision) as cache:
+        # The format is part of the key: vectors of bf16 must not answer a run in fp32. They are
+        # kept whole, so that one file answers whatever the dimensions asked for.
+        with EmbeddingCache(folder, self.checkpoint.whole, self.place.precision) as cache:
             yield cache
+
+
+def default_batch_tokens(place: Place) -> int:
+    """Tokens in one forward pass: what keeps the device busy, and stays in a CPU's caches.
+
+    Measured on a CPU: 2,048 for fp32, 4,096 for formats of half the size; twice as many are slower.
+    """
+    kind = place.device.partition(":")[0]
+    if kind == "cpu":
+        return 2_048 if place.precision is Precision.FP32 else 4_096
+    return {"cuda": 65_536, "mps": 16_384}[kind]
+
+
+def _encode_batch(body: PackedBody | GenericBody, skipped: int, batch: Batch) -> Vectors:
+    vectors: Vectors = body(batch.ids, skipped).numpy()
+    return vectors

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from sbert_cluster.encoder.checkpoint import Checkpoint
 from sbert_cluster.encoder.device import Place, torch_dtype
 from sbert_cluster.encoder.pooling import load_dense, pool
-from sbert_cluster.errors import ModelError
+from sbert_cluster.errors import ModelError, UsageError
+from sbert_cluster.options import Precision
 
 if TYPE_CHECKING:
     import torch
@@ -23,9 +24,15 @@ class GenericBody:
 
     Raises:
         ModelError: If the weights do not fit the architecture.
+        UsageError: For a number format that only our own forward pass has.
     """
 
     def __init__(self, checkpoint: Checkpoint, place: Place) -> None:
+        if place.precision is Precision.INT8:
+            raise UsageError(
+                f"--precision int8 does not run for {checkpoint.architecture} models",
+                "Use auto, bf16 or fp32.",
+            )
         self._checkpoint = checkpoint
         self._device = place.device
         self._padding = _padding_token(checkpoint)

@@ -9,7 +9,8 @@ so do the masks (Reimers & Gurevych 2019, section 7, taken to its end).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,35 @@ import numpy as np
 
 from sbert_cluster.encoder.checkpoint import Checkpoint
 from sbert_cluster.encoder.device import Place, torch_dtype
+from sbert_cluster.encoder.heap import keep_freed_memory
 from sbert_cluster.encoder.pooling import load_dense, pool
-from sbert_cluster.encoder.weights import Layer, Linear, load_stack
+from sbert_cluster.encoder.products import Product, best_products
+from sbert_cluster.encoder.weights import Layer, Linear, Stack, load_stack
+from sbert_cluster.options import Precision
 
 if TYPE_CHECKING:
     import torch
+
+
+@dataclass(frozen=True)
+class _Products:
+    """The four products of a layer, and its two norms."""
+
+    qkv: Product
+    out: Product
+    attention_norm: Linear
+    up: Product
+    down: Product
+    output_norm: Linear
+
+    @classmethod
+    def of(cls, layer: Layer, product: Callable[[Linear, str], Product], stack: Stack) -> _Products:
+        """Make the products of a layer."""
+        qkv, out, up, down = (
+            product(linear, stack.activation)
+            for linear in (layer.qkv, layer.out, layer.up, layer.down)
+        )
+        return cls(qkv, out, layer.attention_norm, up, down, layer.output_norm)
 
 
 class PackedBody:
@@ -36,7 +61,13 @@ class PackedBody:
     """
 
     def __init__(self, checkpoint: Checkpoint, place: Place) -> None:
-        self._stack = load_stack(checkpoint, torch_dtype(place.precision), place.device)
+        if place.device == "cpu":
+            keep_freed_memory()
+        dtype = torch_dtype(place.precision)
+        self._stack = load_stack(checkpoint, dtype, place.device)
+        int8 = place.precision is Precision.INT8
+        product = best_products(dtype, place.device, self._stack.activation, int8=int8)
+        self._layers = [_Products.of(layer, product, self._stack) for layer in self._stack.layers]
         self._dense = [load_dense(layer).to(place.device).eval() for layer in checkpoint.dense]
         self._pooling = checkpoint.pooling
         self._device = place.device
@@ -57,7 +88,7 @@ class PackedBody:
         with torch.inference_mode():
             blocks = list(_blocks_of_like_length(ids))
             hidden = self._embed(ids, blocks)
-            for layer in self._stack.layers:
+            for layer in self._layers:
                 hidden = self._apply(layer, hidden, blocks)
             pooled = torch.cat(
                 [
@@ -84,17 +115,13 @@ class PackedBody:
         return self._norm(words + places, self._stack.embedding_norm)
 
     def _apply(
-        self, layer: Layer, hidden: torch.Tensor, blocks: list[tuple[slice, int]]
+        self, layer: _Products, hidden: torch.Tensor, blocks: list[tuple[slice, int]]
     ) -> torch.Tensor:
         """One layer. Shapes: (tokens, width) in and out."""
-        from torch.nn.functional import linear
-
-        mixed = self._attend(linear(hidden, layer.qkv.weight, layer.qkv.bias), blocks)
-        mixed = linear(mixed, layer.out.weight, layer.out.bias)
-        hidden = self._norm(mixed.add_(hidden), layer.attention_norm)
-        inner = self._activate(linear(hidden, layer.up.weight, layer.up.bias))
-        inner = linear(inner, layer.down.weight, layer.down.bias)
-        return self._norm(inner.add_(hidden), layer.output_norm)
+        mixed = self._attend(layer.qkv(hidden), blocks)
+        hidden = self._norm(layer.out.added(mixed, hidden), layer.attention_norm)
+        inner = layer.up.activated(hidden)
+        return self._norm(layer.down.added(inner, hidden), layer.output_norm)
 
     def _attend(self, qkv: torch.Tensor, blocks: list[tuple[slice, int]]) -> torch.Tensor:
         """Attention within each text. Shapes: (tokens, 3 × width) → (tokens, width)."""
@@ -114,13 +141,6 @@ class PackedBody:
         from torch.nn.functional import layer_norm
 
         return layer_norm(hidden, norm.bias.shape, norm.weight, norm.bias, self._stack.epsilon)
-
-    def _activate(self, hidden: torch.Tensor) -> torch.Tensor:
-        from torch.nn.functional import gelu, relu
-
-        if self._stack.activation == "relu":
-            return relu(hidden)
-        return gelu(hidden, approximate="tanh" if self._stack.activation == "gelu_new" else "none")
 
     def _bias(self, length: int) -> torch.Tensor | None:
         """MPNet's bias of attention by distance. Shape: (heads, length, length)."""

@@ -2,75 +2,266 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sbert_cluster.encoder.checkpoint import Checkpoint
-from sbert_cluster.errors import ModelError
+from sbert_cluster.errors import ModelError, UsageError
+from sbert_cluster.options import LongTexts
 
 if TYPE_CHECKING:
     import tokenizers
 
+FIRST_REACH = 16
+"""Characters tokenised at first for each token that the model reads; English has four."""
+LONGEST_REACH = 1_000_000
+"""Characters of one text that are looked at to find the tokens that the model reads."""
+_STEP = 8
+"""Each further look at a long text goes so many times as far."""
+_STRETCH = 250_000
+"""Characters tokenised at a time: the tokenizer takes up to 300 bytes for each."""
+_SPACES = " \n\r\t"
+"""White space to every tokenizer."""
+OVERLAP = 1 / 8
+"""Share of a chunk that the next chunk reads again."""
+
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token numbers of some texts."""
+    """Token numbers of n texts, as s sequences that the model can read; usually one a text."""
 
-    ids: list[list[int]]
-    """One list a text, special tokens included."""
+    numbers: NDArray[np.int32]
+    """All sequences end to end, special tokens included."""
+    starts: NDArray[np.int64]
+    """int64[s + 1]: where each sequence begins in ``numbers``; the last one is the end."""
+    text: NDArray[np.int64]
+    """int64[s]: which text a sequence belongs to, rising."""
+    weights: NDArray[np.int64]
+    """int64[s]: tokens of the text's own in a sequence: neither special nor of the prompt."""
     truncated: NDArray[np.bool_]
-    """bool[n]: tokens were cut off at the model's length."""
+    """bool[n]: what lies beyond the model's length was cut off."""
+    chunked: NDArray[np.bool_]
+    """bool[n]: longer than the model reads, so that the text has several sequences."""
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.text)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """int64[n]: tokens of each text."""
-        return np.fromiter(map(len, self.ids), np.int64, len(self.ids))
+        """int64[s]: tokens of each sequence."""
+        return np.diff(self.starts)
+
+    def take(self, which: Sequence[int] | NDArray[np.int64]) -> list[list[int]]:
+        """Token numbers of the sequences at the given positions."""
+        starts = self.starts
+        return [self.numbers[starts[i] : starts[i + 1]].tolist() for i in which]
 
 
 class Tokenizer:
     """The model's tokenizer, with its prompt, case and length applied.
 
+    It is used by one thread at a time.
+
     Args:
         checkpoint: The model.
+        long_texts: What becomes of texts that are longer than the model reads.
 
     Raises:
         ModelError: If the model has no tokenizer that can be read.
+        UsageError: If long texts are to be chunked, but the prompt leaves no room for any.
     """
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, long_texts: LongTexts = LongTexts.TRUNCATE) -> None:
         self._tokenizer = _load(checkpoint)
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(checkpoint.max_seq_length)
         if checkpoint.lower_case:
             _add_lower_case(self._tokenizer)
         self._prompt = checkpoint.fingerprint.prompt
+        self._length = checkpoint.max_seq_length
+        self._frame = _Frame.of(self._tokenizer, self._prompt)
+        self._chunks = long_texts is LongTexts.CHUNK
+        if self._chunks and self._frame.size >= self._length:
+            raise UsageError(
+                f"the prompt takes {self._frame.size} of the {self._length} tokens that the model "
+                "reads, so no chunk of a text fits behind it",
+                "Use a shorter --prompt, or --long-texts truncate.",
+            )
+        self._tokenizer.enable_truncation(self._length)
         self.skipped = 0 if checkpoint.pool_prompt else self._prompt_length()
         """Tokens at the start of each text that take no part in pooling."""
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
-        """Tokenise texts; what lies beyond the model's length is cut and marked."""
-        encodings = self._tokenizer.encode_batch_fast([self._prepared(text) for text in texts])
-        truncated = np.fromiter((bool(e.overflowing) for e in encodings), np.bool_, len(texts))
-        return Tokens([encoding.ids for encoding in encodings], truncated)
+        """Tokenise texts; what lies beyond the model's length is cut, or chunked, and marked."""
+        sequences, long = self._truncate(texts)
+        listed = [[numbers] for numbers in sequences]
+        if self._chunks:
+            for row in np.flatnonzero(long).tolist():
+                listed[row] = self._chunk(texts[row])
+        none = np.zeros(len(texts), np.bool_)
+        return _joined(
+            listed,
+            self._frame.size,
+            truncated=none if self._chunks else long,
+            chunked=long if self._chunks else none,
+        )
 
-    def _prepared(self, text: str) -> str:
-        # Lone surrogates can stand in a Python string, but not in UTF-8, which the tokenizer needs.
-        return (self._prompt + text).encode("utf-8", "replace").decode("utf-8")
+    def _truncate(self, texts: Sequence[str]) -> tuple[list[NDArray[np.int32]], NDArray[np.bool_]]:
+        """The first tokens of each text, and whether it has more.
+
+        A long text is looked at from its beginning, in growing steps, until the model's length is
+        filled twice: the words up to the cut are whole, so a tokenizer that splits at white space
+        gives them the same tokens as in the whole text. With any other tokenizer a whole length of
+        tokens lies between those that are read and the cut.
+        """
+        sequences: list[NDArray[np.int32]] = [np.empty(0, np.int32)] * len(texts)
+        long = np.zeros(len(texts), np.bool_)
+        waiting: Sequence[int] = range(len(texts))
+        reach = FIRST_REACH * self._length
+        while waiting:
+            heads = [_head(texts[row], reach) for row in waiting]
+            not_enough = []
+            for row, head, encoding in zip(waiting, heads, self._encode(heads), strict=True):
+                beyond = len(encoding.overflowing)
+                if beyond >= 2 or len(head) == min(len(texts[row]), LONGEST_REACH):
+                    sequences[row] = np.array(encoding.ids, np.int32)
+                    long[row] = beyond > 0 or len(head) < len(texts[row])
+                else:
+                    not_enough.append(row)
+            waiting, reach = not_enough, _STEP * reach
+        return sequences, long
+
+    def _encode(self, texts: Sequence[str]) -> Iterator[tokenizers.Encoding]:
+        """Tokenise in stretches, since the tokenizer needs far more memory than its result."""
+        start = size = 0
+        for position, text in enumerate(texts):
+            if size and size + len(text) > _STRETCH:
+                yield from self._encode_batch(texts[start:position])
+                start, size = position, 0
+            size += len(text)
+        yield from self._encode_batch(texts[start:])
+
+    def _encode_batch(self, texts: Sequence[str]) -> list[tokenizers.Encoding]:
+        return self._tokenizer.encode_batch_fast([_sound(self._prompt + text) for text in texts])
+
+    def _chunk(self, text: str) -> list[NDArray[np.int32]]:
+        """Sequences that cover a text, each with the special tokens and the prompt around it."""
+        frame = self._frame
+        own = self._all_tokens(text)
+        room = self._length - frame.size
+        overlap = int(room * OVERLAP)
+        starts = range(0, max(1, len(own) - overlap), room - overlap)
+        return [
+            np.concatenate([frame.before, own[start : start + room], frame.behind])
+            for start in starts
+        ]
+
+    def _all_tokens(self, text: str) -> NDArray[np.int32]:
+        """Every token of a text, without special ones and without the prompt."""
+        self._tokenizer.no_truncation()
+        parts = []
+        prompt = self._prompt
+        for part in _stretches(text):
+            encoding = self._tokenizer.encode(_sound(prompt + part), add_special_tokens=False)
+            parts.append(np.array(encoding.ids, np.int32))
+            # It stands before the first stretch alone, and its tokens are then left out.
+            prompt = ""
+        self._tokenizer.enable_truncation(self._length)
+        return np.concatenate(parts)[self._frame.prompt :]
 
     def _prompt_length(self) -> int:
         """Tokens of the prompt, with the special token before it and without one behind it."""
         if not self._prompt:
             return 0
         # Cut like a text, so that a prompt as long as the model reads leaves the last token.
-        prompt = self._tokenizer.encode(self._prepared(""))
+        prompt = self._tokenizer.encode(_sound(self._prompt))
         return len(prompt.ids) - sum(prompt.special_tokens_mask[-1:])
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What stands around the tokens of each text."""
+
+    before: NDArray[np.int32]
+    """Special tokens, then those of the prompt."""
+    behind: NDArray[np.int32]
+    """Special tokens."""
+    prompt: int
+    """Number of tokens of the prompt."""
+
+    @property
+    def size(self) -> int:
+        """Number of tokens."""
+        return len(self.before) + len(self.behind)
+
+    @classmethod
+    def of(cls, tokenizer: tokenizers.Tokenizer, prompt: str) -> _Frame:
+        """Find the frame of a tokenizer by what it puts around a word."""
+        tokenizer.no_truncation()
+        word = tokenizer.encode("a")
+        special = word.special_tokens_mask
+        before = sum(takewhile(bool, special))
+        behind = sum(takewhile(bool, reversed(special[before:])))
+        own = tokenizer.encode(_sound(prompt), add_special_tokens=False).ids if prompt else []
+        return cls(
+            np.array([*word.ids[:before], *own], np.int32),
+            np.array(word.ids[len(special) - behind :], np.int32),
+            len(own),
+        )
+
+
+def _joined(
+    listed: list[list[NDArray[np.int32]]],
+    frame: int,
+    *,
+    truncated: NDArray[np.bool_],
+    chunked: NDArray[np.bool_],
+) -> Tokens:
+    sequences = [sequence for of_text in listed for sequence in of_text]
+    starts = np.zeros(len(sequences) + 1, np.int64)
+    np.cumsum([len(sequence) for sequence in sequences], out=starts[1:])
+    return Tokens(
+        numbers=np.concatenate([np.empty(0, np.int32), *sequences]),
+        starts=starts,
+        text=np.repeat(np.arange(len(listed)), [len(of_text) for of_text in listed]),
+        weights=np.maximum(np.diff(starts) - frame, 0),
+        truncated=truncated,
+        chunked=chunked,
+    )
+
+
+def _head(text: str, reach: int) -> str:
+    """The beginning of a text, up to a white space before ``reach`` or else further on."""
+    while reach < min(len(text), LONGEST_REACH):
+        if space := _last_space(text, reach // 2, reach):
+            return text[:space]
+        reach *= _STEP
+    return text[:LONGEST_REACH]
+
+
+def _stretches(text: str) -> Iterator[str]:
+    """Cut a text before white space into parts that the tokenizer can take."""
+    start = 0
+    while start + _STRETCH < len(text):
+        reach = start + _STRETCH
+        stop = _last_space(text, reach - _STRETCH // 2, reach) or reach
+        yield text[start:stop]
+        start = stop
+    yield text[start:]
+
+
+def _last_space(text: str, start: int, stop: int) -> int:
+    """Position of the last white space between two positions; 0: there is none."""
+    return max(0, *(text.rfind(mark, start, stop) for mark in _SPACES))
+
+
+def _sound(text: str) -> str:
+    # Lone surrogates can stand in a Python string, but not in UTF-8, which the tokenizer needs.
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _load(checkpoint: Checkpoint) -> tokenizers.Tokenizer:

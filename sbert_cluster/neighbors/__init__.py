@@ -1,1 +1,1 @@
-"""Unit vectors → every pair at or above a threshold: join · similarity."""
+"""Unit vectors → every pair at or above a threshold: prefix (bound) · join (tiles) · similarity."""

@@ -1,8 +1,9 @@
 """Every pair at or above a threshold: complete, blocked, with bounded memory and no cap.
 
-Blocks of float32 products propose pairs, with an allowance for rounding; each proposal is then
+Blocks of products propose pairs: of whole vectors, or of the short prefixes of
+:mod:`~sbert_cluster.neighbors.prefix`, whose products are upper bounds. Each proposal is then
 decided by :func:`~sbert_cluster.neighbors.similarity.cosine`. So nothing is missed, and the answer
-does not depend on the size of the blocks or the number of threads.
+does not depend on the size of the blocks, the length of the prefix or the number of threads.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sbert_cluster.neighbors.prefix import choose_prefix
 from sbert_cluster.neighbors.similarity import cosine, rounding_allowance
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.types import Histogram, Pairs, Reason, Rows, SearchCertificate, Vectors
 
 BLOCK_ROWS = 1_024
-"""Rows on the left of a block."""
-BLOCK_COLUMNS = 4_096
-"""Rows on the right; a block of products is 16 MB."""
+"""Rows on either side of a block; its products, 4 MB, stay in the cache of the cores."""
 BORDERLINE = 5e-4
 """Half-width of the band around the threshold in which another number format could differ."""
+_SCREEN_PAIRS = 1 << 16
+"""Proposals that are screened at a time; 2 × 2^16 rows of 384 floats are 200 MB."""
 
 
 @dataclass(frozen=True)
@@ -40,21 +42,19 @@ def find_pairs(vectors: Vectors, threshold: float, progress: Progress = silent) 
     Args:
         vectors: float32[n, d], unit or zero rows; a zero row is in no pair.
         threshold: In (0, 1].
-        progress: Told the rows compared with all before them.
+        progress: Told the pairs compared.
 
     Returns:
         Pairs with left < right.
     """
     n = len(vectors)
-    found = _Collector(vectors, vectors, threshold)
+    tiles = _Tiles(vectors, vectors, threshold)
     for start in range(0, n, BLOCK_ROWS):
+        for column in range(0, start + 1, BLOCK_ROWS):
+            tiles.compare(start, column, below_diagonal=column == start)
         stop = min(start + BLOCK_ROWS, n)
-        for columns, products in _products(vectors, slice(start, stop), vectors[:stop]):
-            # Only what lies below the diagonal: row > column.
-            below = np.arange(start, stop)[:, None] > np.arange(*columns.indices(stop))[None, :]
-            found.add(start, columns.start, products, below if columns.stop > start else None)
-        progress("comparing", stop, n, "rows")
-    return found.join(n * (n - 1) // 2, swap=True)
+        progress("comparing", stop * (stop - 1) // 2, n * (n - 1) // 2, "pairs")
+    return tiles.join(n * (n - 1) // 2, swap=True)
 
 
 def find_pairs_between(
@@ -66,7 +66,7 @@ def find_pairs_between(
         left: float32[n, d], unit or zero rows.
         right: float32[m, d], likewise.
         threshold: In (0, 1].
-        progress: Told the rows of ``left`` compared.
+        progress: Told the pairs compared.
 
     Returns:
         Pairs whose ``left`` is a row of ``left`` and whose ``right`` is a row of ``right``.
@@ -76,13 +76,13 @@ def find_pairs_between(
     """
     if left.shape[1] != right.shape[1]:
         raise ValueError(f"vectors of {left.shape[1]} and of {right.shape[1]} dimensions")
-    found = _Collector(left, right, threshold)
+    tiles = _Tiles(left, right, threshold)
+    possible = len(left) * len(right)
     for start in range(0, len(left), BLOCK_ROWS):
-        stop = min(start + BLOCK_ROWS, len(left))
-        for columns, products in _products(left, slice(start, stop), right):
-            found.add(start, columns.start, products, None)
-        progress("comparing", stop, len(left), "rows")
-    return found.join(len(left) * len(right), swap=False)
+        for column in range(0, len(right), BLOCK_ROWS):
+            tiles.compare(start, column, below_diagonal=False)
+        progress("comparing", min(start + BLOCK_ROWS, len(left)) * len(right), possible, "pairs")
+    return tiles.join(possible, swap=False)
 
 
 def nearest_histogram(vectors: Vectors, *, seed: int = 0, bins: int = 50) -> Histogram:
@@ -114,51 +114,92 @@ def nearest_histogram(vectors: Vectors, *, seed: int = 0, bins: int = 50) -> His
 
 def _products(left: Vectors, rows: slice, right: Vectors) -> Iterator[tuple[slice, Vectors]]:
     """Blocks of ``left[rows] @ right.T``, each with the rows of ``right`` that it covers."""
-    for start in range(0, len(right), BLOCK_COLUMNS):
-        columns = slice(start, min(start + BLOCK_COLUMNS, len(right)))
+    for start in range(0, len(right), BLOCK_ROWS):
+        columns = slice(start, min(start + BLOCK_ROWS, len(right)))
         yield columns, left[rows] @ right[columns].T
 
 
-class _Collector:
-    """Gathers proposals block by block, and decides them."""
+class _Tiles:
+    """Compares two sets of rows tile by tile, and gathers what it finds."""
 
     def __init__(self, left: Vectors, right: Vectors, threshold: float) -> None:
+        import torch
+
         self._left, self._right = left, right
         # Compared in float32, as they are stored: no stored pair is below its threshold.
         self._threshold = np.float32(threshold)
-        self._proposed_from = threshold - BORDERLINE - rounding_allowance(left.shape[1])
+        lowest = threshold - BORDERLINE
+        self._screen_from = lowest - rounding_allowance(left.shape[1])
+        prefix = choose_prefix(left if len(left) >= len(right) else right, lowest)
+        self._propose_from = lowest - prefix.allowance
+        self._left_bounds = torch.from_numpy(prefix.of(left))
+        same = right is left
+        self._right_bounds = self._left_bounds if same else torch.from_numpy(prefix.of(right))
+        # One buffer for all tiles: memory that is fresh from the system costs as much as a product.
+        self._bounds = torch.empty(BLOCK_ROWS * BLOCK_ROWS)
+        self._proposals: list[tuple[Rows, Rows]] = []
+        self._waiting = 0
         self._parts: list[Pairs] = []
-        self._borderline = 0
+        self._borderline = self._scored = 0
 
-    def add(
-        self,
-        row: int,
-        column: int,
-        products: Vectors,
-        where: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] | None,
-    ) -> None:
-        near = products >= self._proposed_from
-        if where is not None:
-            near &= where
-        i, j = np.nonzero(near)
-        if not len(i):
+    def compare(self, row: int, column: int, *, below_diagonal: bool) -> None:
+        """Compare the tile that begins at a row of each side."""
+        import torch
+
+        one = self._left_bounds[row : row + BLOCK_ROWS]
+        other = self._right_bounds[column : column + BLOCK_ROWS]
+        bounds = self._bounds[: len(one) * len(other)].view(len(one), len(other))
+        torch.mm(one, other.T, out=bounds)
+        # Most rows of a tile have no pair at all, and a row's maximum is the quickest to tell.
+        rows = (bounds.amax(dim=1) >= self._propose_from).nonzero()[:, 0]
+        if not len(rows):
             return
-        left, right = i + row, j + column
+        i, j = (bounds[rows] >= self._propose_from).nonzero(as_tuple=True)
+        left, right = (rows[i] + row).numpy(), (j + column).numpy()
+        if below_diagonal:
+            left, right = left[left > right], right[left > right]
+        self._proposals.append((left, right))
+        self._waiting += len(left)
+        if self._waiting >= _SCREEN_PAIRS:
+            self._decide_all()
+
+    def _decide_all(self) -> None:
+        """Decide what was proposed so far; many at a time, since each call costs as well."""
+        if not self._proposals:
+            return
+        left, right = (np.concatenate(side) for side in zip(*self._proposals, strict=True))
+        self._proposals, self._waiting = [], 0
+        for start in range(0, len(left), _SCREEN_PAIRS):
+            part = slice(start, start + _SCREEN_PAIRS)
+            self._decide(left[part], right[part])
+
+    def _decide(self, left: Rows, right: Rows) -> None:
+        """Score proposals, first in float32, then those that are left by the definition."""
+        quick = np.einsum("ij,ij->i", self._left[left], self._right[right])
+        near = quick >= self._screen_from
+        left, right = left[near], right[near]
+        self._scored += len(near)
         similarity = cosine(self._left, left, self._right, right)
-        self._borderline += int(
-            np.count_nonzero(np.abs(similarity.astype(np.float64) - self._threshold) <= BORDERLINE)
-        )
+        distance = np.abs(similarity.astype(np.float64) - self._threshold)
+        self._borderline += int(np.count_nonzero(distance <= BORDERLINE))
         found = similarity >= self._threshold
-        self._parts.append(_semantic(left[found], right[found], similarity[found]))
+        if found.any():
+            self._parts.append(_semantic(left[found], right[found], similarity[found]))
 
     def join(self, possible: int, *, swap: bool) -> Join:
         """All pairs found; ``swap`` turns row > column into left < right."""
+        self._decide_all()
         left, right, similarity = (
             np.concatenate([getattr(part, name) for part in [Pairs.empty(), *self._parts]])
             for name in ("left", "right", "similarity")
         )
         pairs = _semantic(right, left, similarity) if swap else _semantic(left, right, similarity)
-        return Join(pairs, SearchCertificate(True, possible, possible, self._borderline))
+        return Join(
+            pairs,
+            SearchCertificate(
+                True, possible, possible, self._borderline, pairs_scored=self._scored
+            ),
+        )
 
 
 def _semantic(
@@ -168,12 +209,13 @@ def _semantic(
 
 
 def seconds_to_compare(pairs: int, dimensions: int) -> float:
-    """Rough seconds to compare that many pairs, from a probe of a few blocks."""
+    """Rough seconds to compare that many pairs whole, from a probe of a few blocks."""
     import time
 
-    block = np.ones((BLOCK_ROWS, dimensions), np.float32)
-    other = np.ones((BLOCK_COLUMNS, dimensions), np.float32)
+    import torch
+
+    block = torch.ones(BLOCK_ROWS, dimensions)
     begun = time.perf_counter()
-    for _ in range(3):
-        np.count_nonzero(block @ other.T >= 2)
-    return pairs * (time.perf_counter() - begun) / (3 * BLOCK_ROWS * BLOCK_COLUMNS)
+    for _ in range(5):
+        (block @ block.T).amax(dim=1)
+    return pairs * (time.perf_counter() - begun) / (5 * BLOCK_ROWS * BLOCK_ROWS)

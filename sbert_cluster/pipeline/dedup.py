@@ -38,6 +38,7 @@ from sbert_cluster.pipeline.shared import (
     check_names,
     encode_options,
     read_options,
+    reading_arguments,
 )
 from sbert_cluster.pipeline.writing import Destination, write_dedup
 from sbert_cluster.progress import Progress, silent
@@ -205,7 +206,7 @@ class _Job:
             timings_s=watch.read(),
             peak_memory_bytes=peak_memory_bytes(),
             versions=versions(),
-            notes=(*corpus.notes, *warn_of_crowding(made.embeddings)),
+            notes=(*corpus.notes, *made.notes, *warn_of_crowding(made.embeddings)),
             extra={} if other is None else {"against": describe_inputs(other)},
         )
 
@@ -217,6 +218,7 @@ class _Job:
             "against": None if other is None else [source.path for source in other.sources],
             "text_columns": list(self.read.text_columns),
             "model": self.encode.model,
+            **reading_arguments(self.encode),
             "device": self.encode.device,
             "precision": str(self.encode.precision),
             "batch_tokens": self.encode.batch_tokens,

@@ -27,6 +27,7 @@ from sbert_cluster.pipeline.shared import (
     check_names,
     encode_options,
     read_options,
+    reading_arguments,
 )
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.runs import refuse_existing
@@ -44,7 +45,7 @@ class EmbedResult:
     present: np.ndarray[tuple[int], np.dtype[np.bool_]]
     """bool[n]: the row has a text."""
     truncated: np.ndarray[tuple[int], np.dtype[np.bool_]]
-    """bool[n]: the text was longer than the model reads."""
+    """bool[n]: the text was longer than the model reads, and was cut."""
     manifest: RunManifest
     """Everything else."""
 
@@ -137,7 +138,11 @@ def _encode(
     truncated[present] = made.embeddings.truncated[index[present]]
     manifest = RunManifest(
         command="embed",
-        arguments={"model": encoder.options.model, "text_columns": list(read.text_columns)},
+        arguments={
+            "model": encoder.options.model,
+            **reading_arguments(encoder.options),
+            "text_columns": list(read.text_columns),
+        },
         input=describe_inputs(corpus),
         model=asdict(encoder.fingerprint),
         device=place.device,
@@ -152,6 +157,6 @@ def _encode(
         timings_s=watch.read(),
         peak_memory_bytes=peak_memory_bytes(),
         versions=versions(),
-        notes=(*corpus.notes, *warn_of_crowding(made.embeddings)),
+        notes=(*corpus.notes, *made.notes, *warn_of_crowding(made.embeddings)),
     )
     return EmbedResult(corpus, vectors, present, truncated, manifest)

@@ -31,6 +31,8 @@ class Info:
     """Where it lies."""
     architecture: str
     """Its ``model_type``."""
+    prompts: dict[str, str]
+    """Its named prompts."""
     cache_folder: str
     """Where vectors are kept between runs."""
     cache_vectors: int
@@ -70,6 +72,7 @@ def info(
         model=checkpoint.fingerprint,
         model_folder=str(checkpoint.folder),
         architecture=checkpoint.architecture,
+        prompts=checkpoint.prompts,
         cache_folder=str(folder),
         cache_vectors=sum(file.vectors for file in files),
         cache_bytes=sum(file.bytes for file in files),

@@ -62,6 +62,8 @@ class UnitVectors:
     """Where they were made; ``none`` if they came with the rows."""
     precision: str
     """Number format in which they were made; ``given`` if they came with the rows."""
+    notes: tuple[str, ...] = ()
+    """How the texts were read, where that was not asked for in so many words."""
 
 
 def embed_units(
@@ -82,7 +84,20 @@ def embed_units(
         return _given_vectors(corpora, texts)
     units = units_of_texts(texts)
     embeddings = encoder.encode([texts[row] for row in units.first], progress)
-    return UnitVectors(units, embeddings, encoder.place.device, str(encoder.place.precision))
+    notes = (*encoder.notes, *_note_on_chunks(units, embeddings))
+    place = encoder.place
+    return UnitVectors(units, embeddings, place.device, str(place.precision), notes)
+
+
+def _note_on_chunks(units: Units, embeddings: Embeddings) -> list[str]:
+    if embeddings.chunked is None:
+        return []
+    count = int(embeddings.chunked[units.index[units.index >= 0]].sum())
+    if not count:
+        return []
+    are, were = ("text is", "was") if count == 1 else ("texts are", "were")
+    length = embeddings.model.max_seq_length
+    return [f"{count:,} {are} longer than {length} tokens and {were} read in chunks"]
 
 
 def _given_vectors(corpora: Sequence[Corpus], texts: Sequence[str]) -> UnitVectors:

@@ -106,7 +106,7 @@ def plan(
         free_memory_bytes=free_memory_bytes(),
         device=encoder.place.device if encoder else "none",
         precision=str(encoder.place.precision) if encoder else "given",
-        notes=corpora[0].notes,
+        notes=(*corpora[0].notes, *(encoder.notes if encoder else ())),
     )
 
 

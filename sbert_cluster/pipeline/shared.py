@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
-from sbert_cluster.options import DEFAULT_MODEL, EncodeOptions, FileFormat, Precision, ReadOptions
+from sbert_cluster.options import (
+    DEFAULT_MODEL,
+    EncodeOptions,
+    FileFormat,
+    LongTexts,
+    Precision,
+    ReadOptions,
+)
 
 
 class Shared(TypedDict, total=False):
@@ -17,7 +24,12 @@ class Shared(TypedDict, total=False):
     ``format``: input format, where the file name does not tell.
     ``encoding``: character encoding; None: detected.
     ``model``: bundled name, model folder or hub id.
-    ``prompt``: text put before each input text; None: the model's default.
+    ``prompt``: text put before each input text, or the name of one of the model's prompts; None:
+    the model's default.
+    ``dimensions``: numbers of a vector that are kept, for models trained for it; None: as the model
+    says, usually all.
+    ``long_texts``: ``truncate`` (cut at the model's length) or ``chunk`` (read in overlapping
+    chunks, whose vectors are averaged).
     ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     ``precision``: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
     ``batch_tokens``: tokens in one forward pass; None: by device.
@@ -32,6 +44,8 @@ class Shared(TypedDict, total=False):
     encoding: str | None
     model: str
     prompt: str | None
+    dimensions: int | None
+    long_texts: str
     device: str
     precision: str
     batch_tokens: int | None
@@ -69,10 +83,12 @@ def encode_options(shared: Shared) -> EncodeOptions:
     cache_dir = shared.get("cache_dir")
     # What was not given keeps the default that EncodeOptions documents.
     rows = shared.get("max_rows_in_memory")
-    limits = {} if rows is None else {"max_rows_in_memory": rows}
+    limits: dict[str, Any] = {} if rows is None else {"max_rows_in_memory": rows}
     return EncodeOptions(
         model=shared.get("model", DEFAULT_MODEL),
         prompt=shared.get("prompt"),
+        dimensions=shared.get("dimensions"),
+        long_texts=LongTexts(shared.get("long_texts", LongTexts.TRUNCATE)),
         device=shared.get("device", "auto"),
         precision=Precision(shared.get("precision", Precision.AUTO)),
         batch_tokens=shared.get("batch_tokens"),
@@ -80,3 +96,12 @@ def encode_options(shared: Shared) -> EncodeOptions:
         use_cache=shared.get("cache", True),
         **limits,
     )
+
+
+def reading_arguments(options: EncodeOptions) -> dict[str, Any]:
+    """How texts become vectors, as it stands among the arguments in ``run.json``."""
+    return {
+        "prompt": options.prompt,
+        "dimensions": options.dimensions,
+        "long_texts": str(options.long_texts),
+    }

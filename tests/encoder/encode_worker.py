@@ -1,6 +1,7 @@
 """Encodes in a process of its own, and prints the number of texts done after each batch.
 
-Takes one JSON object: ``options`` of the encoder, ``texts``, and ``output`` for the vectors.
+Takes one JSON object: ``options`` of the encoder, ``texts``, ``output`` for the vectors, and
+perhaps ``largest_file``, the bytes from which writing fails as on a full disk.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ def main() -> None:
     from sbert_cluster.options import EncodeOptions
 
     job = json.loads(sys.argv[1])
+    if "largest_file" in job:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job["largest_file"],) * 2)
     torch.set_num_threads(1)
     options = job["options"]
     options["cache_dir"] = Path(options["cache_dir"])

@@ -53,6 +53,15 @@ def test_windows_cover_everything_in_order(texts, count, characters):
         assert size == 1 or sum(map(len, texts[cut])) <= characters
 
 
+def test_first_window_is_small_and_cut_texts_count_as_what_is_read():
+    """The first batch waits for an eighth of a window only; of a long text its beginning counts."""
+    cuts = list(windows(["text"] * 100, count=16))
+    assert [cut.stop - cut.start for cut in cuts] == [2, 16, 16, 16, 16, 16, 16, 2]
+    long = ["a" * 1000] * 20
+    assert len(list(windows(long, characters=400))) == 20
+    assert len(list(windows(long, characters=400, longest=40))) == 3
+
+
 def _pooled(vectors, mode):
     if mode == "cls":
         return vectors[0]
@@ -147,13 +156,6 @@ def test_precision_is_as_asked(precision):
     """A number format that is asked for is used."""
     place = choose_place("cpu", precision)
     assert (place.device, place.precision) == ("cpu", precision)
-
-
-def test_int8_is_refused():
-    """A number format that cannot be run is an error that names those that can."""
-    with pytest.raises(UsageError, match="int8") as caught:
-        choose_place("cpu", Precision.INT8)
-    assert "bf16" in caught.value.remedy
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0", "", "mps:1"])

@@ -45,7 +45,7 @@ def test_second_run_encodes_nothing(make_model, tmp_path):
     second = _open(make_model(), tmp_path)
     again = second.encode(TEXTS, lambda *news: told.append(news))
     assert told == [("encoding", len(TEXTS), len(TEXTS), "texts")]
-    assert second._body is None
+    assert not second._bodies
     np.testing.assert_array_equal(again.vectors, first.vectors)
     np.testing.assert_array_equal(again.truncated, first.truncated)
     assert again.truncated.tolist() == [False, False, False, False, True]
@@ -70,7 +70,7 @@ def test_many_texts_are_looked_up(make_model, tmp_path):
     first = _open(make_model(), tmp_path).encode(texts)
     second = _open(make_model(), tmp_path)
     again = second.encode(texts[::-1])
-    assert second._body is None
+    assert not second._bodies
     np.testing.assert_array_equal(again.vectors[::-1], first.vectors)
 
 
@@ -164,7 +164,7 @@ def test_mangled_vectors_are_encoded_again(make_model, encode, tmp_path, blob):
     np.testing.assert_allclose(embeddings.vectors, wanted.vectors, atol=1e-6)
     repaired = _open(make_model(), tmp_path)
     np.testing.assert_array_equal(repaired.encode(TEXTS).vectors, embeddings.vectors)
-    assert repaired._body is None
+    assert not repaired._bodies
 
 
 def _garbage(path: Path) -> None:
@@ -330,4 +330,4 @@ def test_folder_of_the_cache_can_be_copied(make_model, tmp_path):
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     encoder = _open(make_model(), tmp_path / "two")
     encoder.encode(TEXTS)
-    assert encoder._body is None
+    assert not encoder._bodies

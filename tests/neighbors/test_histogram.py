@@ -19,7 +19,7 @@ def test_counts_equal_a_plain_loop(cases, reference_cosine):
     def check(case):
         vectors, _ = case
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(join, "BLOCK_COLUMNS", 5)
+            patch.setattr(join, "BLOCK_ROWS", 5)
             histogram = join.nearest_histogram(vectors, bins=20)
         if len(vectors) < 2:
             assert histogram.rows == 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_cluster.neighbors import join, similarity
+from sbert_cluster.neighbors import join, prefix, similarity
 from sbert_cluster.types import Reason
 
 BAND = 5e-4
@@ -15,11 +17,15 @@ SETTINGS = settings(max_examples=60, deadline=None)
 sizes = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
 
-def with_blocks(rows, columns, find, *arguments):
-    """Call with small blocks, so that few rows cross many borders."""
+def with_blocks(rows, length, find, *arguments):
+    """Call with small blocks and prefixes, so that few rows cross many borders."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(join, "BLOCK_ROWS", rows)
-        patch.setattr(join, "BLOCK_COLUMNS", columns)
+        patch.setattr(prefix, "WORTH_ROWS", 2)
+        patch.setattr(prefix, "LENGTHS", (length,))
+        # Scoring is declared free, so that a prefix is taken however little it rules out.
+        patch.setattr(prefix, "_COST_SCORE", 0.0)
+        patch.setattr(prefix, "_SAMPLE_LEFT", 1)
         return find(*arguments)
 
 
@@ -129,7 +135,11 @@ def test_similarities_are_bit_identical_for_any_blocks(cases):
             patch.setattr(similarity, "_CHUNK", chunk)
             other = with_blocks(*other_blocks, join.find_pairs, *case)
         one_pairs, other_pairs = one.pairs.ordered(), other.pairs.ordered()
-        assert one.certificate == other.certificate
+        # How many are scored in full depends on the prefix; nothing else does.
+        assert (
+            replace(one.certificate, pairs_scored=other.certificate.pairs_scored)
+            == other.certificate
+        )
         assert one_pairs.left.tobytes() == other_pairs.left.tobytes()
         assert one_pairs.right.tobytes() == other_pairs.right.tobytes()
         assert one_pairs.similarity.tobytes() == other_pairs.similarity.tobytes()
@@ -199,12 +209,12 @@ def test_real_blocks_between_agree_with_pairs_within(clustered):
     assert across == expected
 
 
-def test_progress_ends_with_all_rows():
-    """The listener hears a number that never falls and ends with the number of rows."""
+def test_progress_ends_with_all_pairs():
+    """The listener hears a number that never falls and ends with the number of pairs."""
     heard = []
     vectors = np.eye(15, dtype=np.float32)
     with_blocks(7, 5, join.find_pairs, vectors, 0.9, lambda *told: heard.append(told))
-    assert heard == [("comparing", done, 15, "rows") for done in (7, 14, 15)]
+    assert heard == [("comparing", done, 105, "pairs") for done in (21, 91, 105)]
 
 
 def test_other_length_is_refused():

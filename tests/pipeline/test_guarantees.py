@@ -146,8 +146,8 @@ def test_same_answer_for_any_sizes(frames):
     """Blocks and the number of rows in memory change no bit of pairs, decisions and counts."""
 
     @SETTINGS
-    @given(frames(), thresholds, groupings, st.integers(1, 9), st.integers(1, 9))
-    def check(frame, threshold, grouping, rows, columns):
+    @given(frames(), thresholds, groupings, st.integers(1, 9))
+    def check(frame, threshold, grouping, rows):
         def run(**more):
             return dedup(
                 frame, vector_column="vector", threshold=threshold, grouping=grouping, **more
@@ -156,7 +156,6 @@ def test_same_answer_for_any_sizes(frames):
         expected = decisions(run())
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(join, "BLOCK_ROWS", rows)
-            patch.setattr(join, "BLOCK_COLUMNS", columns)
             assert decisions(run(max_rows_in_memory=1, seed=7)) == expected
 
     check()
