@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,11 @@ from sbert_cluster.options import Precision
 
 if TYPE_CHECKING:
     import torch
+
+
+ROUND_ROWS = 128
+"""Rows of a batch are filled up to a multiple of this: oneDNN compiles and keeps a kernel for every
+number of rows that it meets, which costs time and some 300 MB where each batch has its own."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,8 @@ class PackedBody:
         int8 = place.precision is Precision.INT8
         product = best_products(dtype, place.device, self._stack.activation, int8=int8)
         self._layers = [_Products.of(layer, product, self._stack) for layer in self._stack.layers]
+        # The products have their own copy of the weights, laid out for their kernels.
+        self._stack = replace(self._stack, layers=())
         self._dense = [load_dense(layer).to(place.device).eval() for layer in checkpoint.dense]
         self._pooling = checkpoint.pooling
         self._device = place.device
@@ -103,11 +110,13 @@ class PackedBody:
             return torch.nn.functional.normalize(pooled, dim=-1).cpu()
 
     def _embed(self, ids: list[list[int]], blocks: list[tuple[slice, int]]) -> torch.Tensor:
-        """Word and position vectors. Shape: (tokens, width)."""
+        """Word and position vectors, and rows without meaning at the end. Shape: (rows, width)."""
         import torch
 
-        flat = np.fromiter((token for text in ids for token in text), np.int64)
-        positions = np.concatenate(
+        count = blocks[-1][0].stop
+        flat, positions = np.zeros((2, -(-count // ROUND_ROWS) * ROUND_ROWS), np.int64)
+        flat[:count] = np.fromiter((token for text in ids for token in text), np.int64, count)
+        positions[:count] = np.concatenate(
             [np.tile(np.arange(n), (rows.stop - rows.start) // n) for rows, n in blocks]
         )
         words = self._stack.words[torch.from_numpy(flat).to(self._device)]
@@ -130,6 +139,7 @@ class PackedBody:
         width = qkv.shape[1] // 3
         heads = self._stack.heads
         mixed = qkv.new_empty(len(qkv), width)
+        mixed[blocks[-1][0].stop :] = 0
         for rows, length in blocks:
             parts = qkv[rows].view(-1, length, 3, heads, width // heads)
             query, key, value = parts.permute(2, 0, 3, 1, 4)
