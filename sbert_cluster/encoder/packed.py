@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 ROUND_ROWS = 128
 """Rows of a batch are filled up to a multiple of this: oneDNN compiles and keeps a kernel for every
-number of rows that it meets, which costs time and some 300 MB where each batch has its own."""
+number of rows that it meets, which costs time and some 150 MB where each batch has its own."""
 
 
 @dataclass(frozen=True)
