@@ -62,7 +62,7 @@ class _Padded:
         tokens = self._tokenizer(texts)
         order = _order(tokens.lengths, by_length=by_length)
         made = [
-            self._body([tokens.ids[i] for i in order[start : start + BATCH]], 0).numpy()
+            self._body(tokens.take(order[start : start + BATCH]), 0).numpy()
             for start in range(0, len(order), BATCH)
         ]
         vectors = np.concatenate(made)
