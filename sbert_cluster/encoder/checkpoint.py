@@ -43,8 +43,8 @@ _TOKENIZER_FILES = (
     "spiece.model",
 )
 
-# Positions of RoBERTa and its kin start after the padding index.
-_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet")
+OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet")
+"""Architectures whose positions start behind the number of the padding token."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class Checkpoint:
 
     folder: Path
     """Folder of the transformer's ``config.json``, tokenizer and weights."""
+    config: dict[str, Any]
+    """Its ``config.json``."""
     weights: tuple[Path, ...]
     """safetensors files in name order."""
     architecture: str
@@ -124,6 +126,7 @@ def open_checkpoint(
     made = _dimensions(config, pooling, dense, name)
     checkpoint = Checkpoint(
         folder=folder,
+        config=config,
         weights=weights,
         architecture=str(config["model_type"]),
         pooling=pooling,
@@ -292,7 +295,7 @@ def _kept_dimensions(made: int, asked: int | None, extras: dict[str, Any], name:
 def _max_seq_length(folder: Path, config: dict[str, Any], settings: dict[str, Any]) -> int:
     """Tokens per text: as the model says, never more than it has positions for."""
     positions = int(config.get("max_position_embeddings") or 512)
-    if config["model_type"] in _OFFSET_POSITIONS:
+    if config["model_type"] in OFFSET_POSITIONS:
         positions -= int(config.get("pad_token_id", 1)) + 1
     tokenizer = folder / "tokenizer_config.json"
     limit = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 
@@ -46,7 +45,7 @@ def _tokens(text: str) -> int:
 
 def _flop_per_token(checkpoint: Checkpoint) -> float:
     """Two operations a weight of the layers; attention itself is small at usual lengths."""
-    config = json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8"))
+    config = checkpoint.config
     layers = int(config.get("num_hidden_layers", config.get("n_layers", 12)))
     width = int(config.get("hidden_size", config.get("dim", 768)))
     inner = int(config.get("intermediate_size", config.get("hidden_dim", 4 * width)))

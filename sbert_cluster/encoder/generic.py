@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from sbert_cluster.encoder.checkpoint import Checkpoint
@@ -35,7 +34,8 @@ class GenericBody:
             )
         self._checkpoint = checkpoint
         self._device = place.device
-        self._padding = _padding_token(checkpoint)
+        # Masked, but some models count positions by it.
+        self._padding = int(checkpoint.config.get("pad_token_id") or 0)
         self._model = _load_transformer(checkpoint).to(place.device, torch_dtype(place.precision))
         self._dense = [load_dense(layer).to(place.device).eval() for layer in checkpoint.dense]
 
@@ -105,9 +105,3 @@ def _load_transformer(checkpoint: Checkpoint) -> torch.nn.Module:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-
-
-def _padding_token(checkpoint: Checkpoint) -> int:
-    """The token number that fills up short texts; masked, but some models count positions by it."""
-    config = json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8"))
-    return int(config.get("pad_token_id") or 0)

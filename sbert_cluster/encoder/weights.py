@@ -6,11 +6,10 @@ layers under different names; MPNet adds a bias that depends on the distance of 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sbert_cluster.encoder.checkpoint import Checkpoint
+from sbert_cluster.encoder.checkpoint import OFFSET_POSITIONS, Checkpoint
 from sbert_cluster.errors import ModelError
 
 if TYPE_CHECKING:
@@ -82,9 +81,6 @@ FAMILIES = {
 }
 """Architectures whose forward pass is our own."""
 
-_OFFSET = ("roberta", "xlm-roberta", "camembert", "mpnet")
-"""Families whose positions start behind the number of the padding token."""
-
 
 @dataclass(frozen=True)
 class Linear:
@@ -129,7 +125,7 @@ class Stack:
 
 def is_supported(checkpoint: Checkpoint) -> bool:
     """Whether a checkpoint is of a family, and of the usual kind within it."""
-    config = _config(checkpoint)
+    config = checkpoint.config
     return (
         checkpoint.architecture in FAMILIES
         and config.get("position_embedding_type", "absolute") == "absolute"
@@ -150,7 +146,7 @@ def load_stack(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Stack
         ModelError: If a tensor is missing or has the wrong shape.
     """
     tensors = _Tensors(checkpoint, dtype, device)
-    config = _config(checkpoint)
+    config = checkpoint.config
     names = FAMILIES[checkpoint.architecture]
     count = int(config.get("num_hidden_layers", config.get("n_layers", 0)))
     width = int(config.get("hidden_size", config.get("dim", 0)))
@@ -167,15 +163,9 @@ def load_stack(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Stack
     )
 
 
-def _config(checkpoint: Checkpoint) -> dict[str, Any]:
-    text = (checkpoint.folder / "config.json").read_text(encoding="utf-8")
-    config: dict[str, Any] = json.loads(text)
-    return config
-
-
 def _positions(tensors: _Tensors, architecture: str, config: dict[str, Any]) -> torch.Tensor:
     table = tensors.get("embeddings.position_embeddings.weight")
-    if architecture in _OFFSET:
+    if architecture in OFFSET_POSITIONS:
         table = table[int(config.get("pad_token_id", 1)) + 1 :]
     types = tensors.find("embeddings.token_type_embeddings.weight")
     # A text is one segment, so the same vector would be added to every token.
