@@ -14,7 +14,8 @@ from sbert_cluster.duplicates.grouping import UnitSimilarity, best_rows, expand,
 from sbert_cluster.duplicates.keep import visiting_rank
 from sbert_cluster.duplicates.ladder import lift, pairs_of_rows
 from sbert_cluster.meter import Stopwatch, peak_memory_bytes, versions
-from sbert_cluster.neighbors.join import find_pairs, find_pairs_between, nearest_histogram
+from sbert_cluster.neighbors.histogram import nearest_histogram
+from sbert_cluster.neighbors.join import find_pairs, find_pairs_between
 from sbert_cluster.options import (
     DEFAULT_THRESHOLD,
     DedupOptions,

@@ -88,7 +88,7 @@ def plan(
     todo = [texts[row] for row in units.first]
     cached = encoder.count_cached(todo) if encoder else 0
     pairs = _pairs(units.index[: len(corpora[0])], units.index[len(corpora[0]) :])
-    seconds = _START_S + seconds_to_compare(pairs, width)
+    seconds = _START_S + seconds_to_compare(pairs)
     memory = _BASE_BYTES + 4 * len(units) * width + 3 * sum(map(len, texts))
     memory += 3 * sum(int(corpus.frame.estimated_size()) for corpus in corpora)
     if encoder:
