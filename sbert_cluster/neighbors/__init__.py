@@ -1,1 +1,4 @@
-"""Unit vectors → every pair at or above a threshold: prefix (bound) · join (tiles) · similarity."""
+"""Unit vectors → every pair at or above a threshold, or the nearest rows.
+
+prefix (bound) · join (tiles) · forecast · similarity; codes (bound) · products · scan · search.
+"""
