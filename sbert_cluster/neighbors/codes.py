@@ -42,8 +42,8 @@ _NOWHERE = -1e30
 """Slack of the rows that fill up the last block: their bound is below everything."""
 
 # Measured: what scoring one row in full costs, in coordinates read and multiplied; many queries at
-# once share the reading, and multiply faster.
-_COST_SCORE_SINGLE, _COST_SCORE_MANY = 3_000.0, 60_000.0
+# once share the reading and multiply faster, but start with nothing to compare bounds with.
+_COST_SCORE_SINGLE, _COST_SCORE_MANY = 8_000.0, 1_000_000.0
 
 
 @dataclass(frozen=True)

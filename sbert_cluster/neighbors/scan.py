@@ -15,8 +15,8 @@ from numba import njit
 
 EMPTY = -4.0
 """Score of a place in a list that holds no row yet: below every cosine and its rounding."""
-_CHUNK = 64
-"""Bounds of which first only the largest is looked at."""
+CHUNK = 64
+"""Bounds of which first only the largest is looked at; divides the size of a block."""
 
 # Sums may be taken in any order, which the allowance for rounding covers; nothing is NaN.
 _FAST = {"reassoc", "contract", "nsz", "arcp", "nnan"}
@@ -53,13 +53,13 @@ def _look(
     vectors: Any, query: Any, scores: Any, rows: Any,
 ) -> None:  # fmt: skip
     """Score the rows from ``start`` on whose bound reaches the lowest score remembered."""
-    for first in range(0, len(bounds), _CHUNK):
+    for first in range(0, len(bounds), CHUNK):
         highest = bounds[first]
-        for i in range(first + 1, first + _CHUNK):
+        for i in range(first + 1, first + CHUNK):
             highest = max(highest, bounds[i])
         if highest + allowance <= scores[0]:
             continue
-        for i in range(first, min(first + _CHUNK, count)):
+        for i in range(first, min(first + CHUNK, count)):
             row = start + i
             if bounds[i] + allowance <= scores[0] or row == skip:
                 continue
@@ -71,11 +71,11 @@ def _look(
 
 
 @_compiled
-def scan_blocks(
-    codes: Any, scale: Any, slack: Any, rest: Any, numbers: Any, first: Any, last: Any, skip: Any,
-    allowance: Any, vectors: Any, query: Any, scores: Any, rows: Any,
+def bound_blocks(
+    codes: Any, scale: Any, slack: Any, rest: Any, numbers: Any, first: Any, last: Any,
+    bounds: Any, highest: Any,
 ) -> None:  # fmt: skip
-    """Look for the rows nearest to one query in the blocks from ``first`` to ``last``.
+    """Bound the similarity of one query to the rows of the blocks from ``first`` to ``last``.
 
     Args:
         codes: int8[blocks, length, size].
@@ -85,16 +85,12 @@ def scan_blocks(
         numbers: float32[length + 1]: prefix of the query and norm of its rest.
         first: First block that is looked at.
         last: One behind the last.
-        skip: Row that is left out; -1: none.
-        allowance: For rounding, float32.
-        vectors: float32[n, d], the rows themselves.
-        query: float32[d].
-        scores: float32[m], the best scores so far as a heap; changed.
-        rows: int64[m], whose they are; changed.
+        bounds: float32[blocks, size]; written.
+        highest: float32[blocks, size / CHUNK]: the highest bound of each chunk; written.
     """
     _, length, size = codes.shape
-    sums = np.empty(size, np.float32)
     for block in range(first, last):
+        sums = bounds[block]
         sums[:] = 0
         # Four coordinates at a time, so that the sums are read and written less often.
         for j in range(0, length - 3, 4):
@@ -109,9 +105,37 @@ def scan_blocks(
         for i in range(size):
             bound = sums[i] * scale[block, i] + slack[block, i]
             sums[i] = bound + numbers[length] * rest[block, i]
-        start = block * size
-        count = min(size, len(vectors) - start)
-        _look(sums, start, count, skip, allowance, vectors, query, scores, rows)
+        for chunk in range(size // CHUNK):
+            top = sums[chunk * CHUNK]
+            for i in range(chunk * CHUNK + 1, (chunk + 1) * CHUNK):
+                top = max(top, sums[i])
+            highest[block, chunk] = top
+
+
+@_compiled
+def look_at_chunks(
+    chunks: Any, highest: Any, bounds: Any, skip: Any, allowance: Any,
+    vectors: Any, query: Any, scores: Any, rows: Any,
+) -> None:  # fmt: skip
+    """Score the rows whose bound reaches the lowest score remembered, chunk by chunk.
+
+    Args:
+        chunks: int64[c], the most promising ones first: they raise the bar for all others.
+        highest: float32[c], highest bound of each chunk, by its number.
+        bounds: float32[c * CHUNK].
+        skip: Row that is left out; -1: none.
+        allowance: For rounding, float32.
+        vectors: float32[n, d], the rows themselves.
+        query: float32[d].
+        scores: float32[m], the best scores so far as a heap; changed.
+        rows: int64[m], whose they are; changed.
+    """
+    for chunk in chunks:
+        if highest[chunk] + allowance > scores[0]:
+            start = chunk * CHUNK
+            count = min(CHUNK, len(vectors) - start)
+            own = bounds[start : start + CHUNK]
+            _look(own, start, count, skip, allowance, vectors, query, scores, rows)
 
 
 @_compiled

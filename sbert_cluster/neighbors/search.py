@@ -30,6 +30,8 @@ _SPARE = 16
 """Rows that are proposed beyond the k asked for."""
 _FEW = 256
 """Rows that are looked up first where all above a threshold are wanted."""
+_FIRST = 512
+"""Chunks that are looked at in the order of their bounds; for the others it matters little."""
 _SINGLY = 8
 """Up to this number of queries each scans the codes on its own."""
 _WORTH_PRODUCTS = 1 << 38
@@ -217,24 +219,29 @@ class Searcher:
     def _scan(
         self, codes: Codes, query: Vectors, own: int, wanted: int
     ) -> tuple[NDArray[np.float32], Rows]:
-        """Each thread scans its part of the blocks; the best of all are taken."""
-        from sbert_cluster.neighbors.scan import EMPTY, scan_blocks
+        """Bound every row, each thread its part; then score, the most promising rows first."""
+        from sbert_cluster.neighbors.scan import CHUNK, EMPTY, bound_blocks, look_at_chunks
 
         numbers = codes.prefix.of(query[None])[0]
-        scores = np.full((self._threads, wanted), EMPTY, np.float32)
-        rows = np.full((self._threads, wanted), -1, np.int64)
-        cuts = np.linspace(0, len(codes.codes), self._threads + 1).astype(np.int64)
+        blocks, size = codes.scale.shape
+        bounds = np.empty((blocks, size), np.float32)
+        highest = np.empty((blocks, size // CHUNK), np.float32)
+        cuts = np.linspace(0, blocks, self._threads + 1).astype(np.int64)
 
-        def scan(thread: int) -> None:
-            scan_blocks(
+        def bound(thread: int) -> None:
+            bound_blocks(
                 codes.codes, codes.scale, codes.slack, codes.rest, numbers,
-                cuts[thread], cuts[thread + 1], own, np.float32(codes.allowance),
-                self._vectors, query, scores[thread], rows[thread],
+                cuts[thread], cuts[thread + 1], bounds, highest,
             )  # fmt: skip
 
-        list(self._pool.map(scan, range(self._threads)))
-        best = np.argpartition(-scores.ravel(), wanted - 1)[:wanted]
-        return scores.ravel()[best], rows.ravel()[best]
+        list(self._pool.map(bound, range(self._threads)))
+        scores = np.full(wanted, EMPTY, np.float32)
+        rows = np.full(wanted, -1, np.int64)
+        look_at_chunks(
+            _promising(highest.ravel()), highest.ravel(), bounds.ravel(), own,
+            np.float32(codes.allowance), self._vectors, query, scores, rows,
+        )  # fmt: skip
+        return scores, rows
 
     def _scan_tiles(
         self,
@@ -266,6 +273,15 @@ class Searcher:
 
             work = partial(scan, products=products, other=other, start=block * BLOCK_ROWS)
             list(self._pool.map(work, range(self._threads)))
+
+
+def _promising(highest: NDArray[np.float32]) -> Rows:
+    """All chunks; those with the highest bounds first, the highest of all in front."""
+    if len(highest) <= _FIRST:
+        return np.argsort(-highest)
+    order = np.argpartition(-highest, _FIRST)
+    order[:_FIRST] = order[:_FIRST][np.argsort(-highest[order[:_FIRST]])]
+    return order
 
 
 def _propose_plain(
