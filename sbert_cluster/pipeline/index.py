@@ -137,7 +137,11 @@ class Index:
                 "Use the model that made the rows' vectors.",
             )
         if top is not None:
-            found = self._searcher.nearest(vectors, top, progress=progress)
+
+            def answered(stage: str, done: int, total: int | None, unit: str) -> None:  # noqa: ARG001 - queries are no rows
+                progress(stage, done, total, "texts")
+
+            found = self._searcher.nearest(vectors, top, progress=answered)
             parts = zip(found.rows, found.similarity, strict=True)
             hits = [self._rows_of(*part, top, threshold) for part in parts]
         else:
@@ -194,7 +198,7 @@ class Index:
     ) -> list[tuple[Rows, NDArray[np.float32]]]:
         if len(vectors) < _TOGETHER:
             found = [self._searcher.above(vector, threshold) for vector in vectors]
-            progress("searching", len(vectors), len(vectors), "rows")
+            progress("searching", len(vectors), len(vectors), "texts")
         else:
             units = self.vectors.embeddings.vectors
             pairs = find_pairs_between(vectors, units, threshold, progress).pairs
