@@ -102,13 +102,8 @@ def plan(
     todo = [texts[row] for row in units.first]
     cached = encoder.count_cached(todo) if encoder else 0
     pairs = _pairs(units.index[: len(corpora[0])], units.index[len(corpora[0]) :])
-    expected = None
-    if threshold is not None:
-        DedupOptions(threshold=threshold)  # refuses one that is out of range
-        if encoder and cached >= min(len(todo), _KNOWN_ENOUGH):
-            vectors = encoder.sample_cached(todo, _SAMPLE_ROWS, seed)
-        if len(vectors) > 1:
-            expected = forecast_sample(vectors, threshold, pairs, seed=seed)
+    if encoder and threshold is not None and cached >= min(len(todo), _KNOWN_ENOUGH):
+        vectors = encoder.sample_cached(todo, _SAMPLE_ROWS, seed)
     seconds = _START_S + seconds_to_compare(pairs, width)
     memory = _BASE_BYTES + 4 * len(units) * width + 3 * sum(map(len, texts))
     memory += 3 * sum(int(corpus.frame.estimated_size()) for corpus in corpora)
@@ -122,7 +117,7 @@ def plan(
         distinct=len(units),
         cached=cached,
         pairs=pairs,
-        expected=expected,
+        expected=_expected(vectors, threshold, pairs, seed),
         minutes=round(seconds / 60, 2),
         memory_bytes=memory,
         free_memory_bytes=free_memory_bytes(),
@@ -130,6 +125,14 @@ def plan(
         precision=str(encoder.place.precision) if encoder else "given",
         notes=(*corpora[0].notes, *(encoder.notes if encoder else ())),
     )
+
+
+def _expected(vectors: Vectors, threshold: float | None, pairs: int, seed: int) -> Forecast | None:
+    """The forecast from the vectors that are known; None where there are none."""
+    if threshold is None:
+        return None
+    DedupOptions(threshold=threshold)  # refuses one that is out of range
+    return forecast_sample(vectors, threshold, pairs, seed=seed) if len(vectors) > 1 else None
 
 
 def _fold(

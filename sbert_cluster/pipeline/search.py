@@ -124,30 +124,17 @@ def search(
         RunFolderError: If the file cannot be written.
     """
     check_names("search", shared)
-    asked = _Queries.read(
-        [queries] if isinstance(queries, str) else list(queries),
-        query_file,
-        replace(
-            read_options(shared, query_vector_column),
-            text_columns=(query_column,) if query_column else (),
-            id_column=None,
-        ),
-        progress,
-    )
+    texts = [queries] if isinstance(queries, str) else list(queries)
+    options = _query_options(shared, query_column, query_vector_column)
+    asked = _Queries.read(texts, query_file, options, progress)
     target = _checked(Path(output) if output else None, overwrite=overwrite)
     watch = Stopwatch("load", "search", "write")
+    own: dict[str, Any] = {"vector_column": vector_column, "query_prompt": query_prompt}
     with watch.stage("load"):
         # For one call, coding the rows would take longer than comparing them whole.
-        index = Index(
-            inputs,
-            vector_column=vector_column,
-            query_prompt=query_prompt,
-            prepared=False,
-            progress=progress,
-            **shared,
-        )
-        read = read_options(shared, vector_column)
-        layout = layout_of(target, index.corpus, read.format) if target else None
+        index = Index(inputs, prepared=False, progress=progress, **own, **shared)
+        format_ = read_options(shared).format
+        layout = layout_of(target, index.corpus, format_) if target else None
     with watch.stage("search"):
         what = asked.texts if asked.vectors is None else asked.vectors
         hits = index.search(what, top=top, threshold=threshold, progress=progress)
@@ -158,8 +145,13 @@ def search(
         with watch.stage("write"):
             write_rows(result.corpus, hits.row, target, layout=layout, extra=result.found())
         progress("writing", 1, 1, "files")
-    told = manifest.with_costs(watch.read(), peak_memory_bytes())
-    return replace(result, manifest=told)
+    return replace(result, manifest=manifest.with_costs(watch.read(), peak_memory_bytes()))
+
+
+def _query_options(shared: Shared, column: str | None, vector_column: str | None) -> ReadOptions:
+    """How the file of queries is read: its columns are its own."""
+    own = read_options(shared, vector_column)
+    return replace(own, text_columns=(column,) if column else (), id_column=None)
 
 
 @dataclass(frozen=True)
