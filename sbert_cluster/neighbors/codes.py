@@ -43,7 +43,7 @@ _NOWHERE = -1e30
 
 # Measured: what scoring one row in full costs, in coordinates read and multiplied; many queries at
 # once share the reading and multiply faster, but start with nothing to compare bounds with.
-_COST_SCORE_SINGLE, _COST_SCORE_MANY = 8_000.0, 1_000_000.0
+_COST_SCORE_SINGLE, _COST_SCORE_MANY = 8_000.0, 100_000.0
 
 
 @dataclass(frozen=True)
