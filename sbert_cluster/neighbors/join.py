@@ -1,7 +1,7 @@
 """Every pair at or above a threshold: complete, blocked, with bounded memory and no cap.
 
 Blocks of products propose pairs: of whole vectors, or of the short prefixes of
-:mod:`~sbert_cluster.neighbors.prefix`, whose products are upper bounds. Each proposal is then
+:mod:`~sbert_cluster.neighbors.nearest.prefix`, whose products are upper bounds. Each proposal is then
 decided by :func:`~sbert_cluster.neighbors.similarity.cosine`. So nothing is missed, and the answer
 does not depend on the size of the blocks, the length of the prefix or the number of threads.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sbert_cluster.neighbors.prefix import choose_prefix
+from sbert_cluster.neighbors.nearest.prefix import choose_prefix
 from sbert_cluster.neighbors.similarity import cosine, rounding_allowance
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.types import Histogram, Pairs, Reason, Rows, SearchCertificate, Vectors

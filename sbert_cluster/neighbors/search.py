@@ -1,7 +1,7 @@
 """The k most similar rows, exactly.
 
 Something quick proposes rows: whole float32 products, or the bounds of
-:mod:`~sbert_cluster.neighbors.codes`, below which no row can be among the best.
+:mod:`~sbert_cluster.neighbors.nearest.rows`, below which no row can be among the best.
 :func:`~sbert_cluster.neighbors.similarity.cosine` decides and orders them. A list of proposals is
 longer than k by a margin, and a query whose margin could hide a tie is compared with every row: so
 the answer depends neither on the size of the blocks nor on the number of threads.
@@ -16,8 +16,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from sbert_cluster.neighbors.codes import BLOCK_ROWS, Codes, choose_codes, code_rows
-from sbert_cluster.neighbors.products import integer_product
+from sbert_cluster.neighbors.nearest.rows import BLOCK_ROWS, Codes, choose_codes, code_rows
+from sbert_cluster.neighbors.nearest.products import integer_product
 from sbert_cluster.neighbors.similarity import cosine, rounding_allowance
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.types import Rows, Vectors
@@ -205,7 +205,7 @@ class Searcher:
         """Float32 scores and places of the rows that can be among the best; no order."""
         if self._codes is None:
             return _propose_plain(queries, self._vectors, own, wanted)
-        from sbert_cluster.neighbors.scan import EMPTY
+        from sbert_cluster.neighbors.nearest.loops import EMPTY
 
         scores = np.full((len(queries), wanted), EMPTY, np.float32)
         rows = np.full((len(queries), wanted), -1, np.int64)
@@ -220,7 +220,7 @@ class Searcher:
         self, codes: Codes, query: Vectors, own: int, wanted: int
     ) -> tuple[NDArray[np.float32], Rows]:
         """Bound every row, each thread its part; then score, the most promising rows first."""
-        from sbert_cluster.neighbors.scan import CHUNK, EMPTY, bound_blocks, look_at_chunks
+        from sbert_cluster.neighbors.nearest.loops import CHUNK, EMPTY, bound_blocks, look_at_chunks
 
         numbers = codes.prefix.of(query[None])[0]
         blocks, size = codes.scale.shape
@@ -252,7 +252,7 @@ class Searcher:
         rows: Rows,
     ) -> None:
         """Each block of rows is multiplied with all queries; the threads share the queries."""
-        from sbert_cluster.neighbors.scan import scan_tile
+        from sbert_cluster.neighbors.nearest.loops import scan_tile
 
         count = len(queries)
         asked = code_rows(queries, codes.prefix)

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_cluster.neighbors import codes, products, search
+from sbert_cluster.neighbors import search
+from sbert_cluster.neighbors.nearest import products
+from sbert_cluster.neighbors.nearest import rows as codes
 from sbert_cluster.neighbors.search import Searcher, find_nearest
 
 SETTINGS = settings(max_examples=60, deadline=None)

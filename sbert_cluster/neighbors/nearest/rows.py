@@ -1,7 +1,7 @@
 """An upper bound of the cosine in one byte a coordinate: a quarter of the memory to read.
 
 A single query is bound by memory: what is read of each row decides how long it takes. So a row's
-prefix p and the norm r of its rest (:mod:`~sbert_cluster.neighbors.prefix`) are held as bytes. With
+prefix p and the norm r of its rest (:mod:`~sbert_cluster.neighbors.nearest.prefix`) are held as bytes. With
 s = max|p_i| / 127 the codes are c = round(p / s), and p' = s·c stands for p. The length of what is
 lost, e = |p − p'|, is computed for each row, not estimated. Then u = (p', 0) + (p − p', r), and by
 Cauchy–Schwarz
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sbert_cluster.neighbors.prefix import Prefix
+from sbert_cluster.neighbors.nearest.prefix import Prefix
 from sbert_cluster.neighbors.similarity import rounding_allowance
 from sbert_cluster.types import Vectors
 
