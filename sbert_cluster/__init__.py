@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     )
     from sbert_cluster.pipeline.dedup import dedup
     from sbert_cluster.pipeline.embed import EmbedResult, embed
+    from sbert_cluster.pipeline.index import Hits, Index
+    from sbert_cluster.pipeline.rethreshold import rethreshold
+    from sbert_cluster.pipeline.search import SearchResult, search
+    from sbert_cluster.pipeline.update import update
     from sbert_cluster.types import (
         Corpus,
         DedupResult,
@@ -38,6 +42,12 @@ _HOME = {
     "dedup": "pipeline.dedup",
     "embed": "pipeline.embed",
     "EmbedResult": "pipeline.embed",
+    "Hits": "pipeline.index",
+    "Index": "pipeline.index",
+    "rethreshold": "pipeline.rethreshold",
+    "search": "pipeline.search",
+    "SearchResult": "pipeline.search",
+    "update": "pipeline.update",
     "Corpus": "types",
     "DedupResult": "types",
     "DuplicateGroups": "types",
@@ -60,6 +70,8 @@ __all__ = [
     "EmbedResult",
     "Embeddings",
     "ExitCode",
+    "Hits",
+    "Index",
     "InputError",
     "ModelError",
     "Pairs",
@@ -67,9 +79,13 @@ __all__ = [
     "RunFolderError",
     "RunManifest",
     "SbertClusterError",
+    "SearchResult",
     "UsageError",
     "dedup",
     "embed",
+    "rethreshold",
+    "search",
+    "update",
 ]
 
 try:

@@ -126,6 +126,25 @@ class Encoder:
             distinct = list(dict.fromkeys(texts))
             return cache.count_known(distinct, chunks=self._chunks) if cache else 0
 
+    def sample_cached(self, texts: Sequence[str], size: int, seed: int) -> Vectors:
+        """The vectors that are known of a random sample of texts; nothing is encoded.
+
+        Args:
+            texts: n different texts.
+            size: Texts that are looked up, if there are so many.
+            seed: Of the sample.
+
+        Returns:
+            float32[m, dimensions], m ≤ size.
+        """
+        rows = np.random.default_rng(seed).permutation(len(texts))[:size]
+        drawn = [texts[row] for row in rows]
+        made = self._allocate(len(drawn))
+        with self._open_cache() as cache:
+            if cache is None:
+                return made.vectors[:0]
+            return made.vectors[cache.load(drawn, made.vectors, made.truncated, made.chunked)]
+
     @property
     def _chunks(self) -> bool:
         return self.options.long_texts is LongTexts.CHUNK

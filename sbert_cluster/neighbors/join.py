@@ -68,7 +68,7 @@ def find_pairs(
     Returns:
         Pairs with left < right.
     """
-    comparison = _Comparison(vectors, vectors, threshold, device)
+    comparison = _Comparison(vectors, None, threshold, device)
     n = len(vectors)
     done = comparison.run(list(tiles_within(n, TILE_ROWS)), folder, n * (n - 1) // 2, progress)
     # Within a tile the left row is the larger.
@@ -131,10 +131,11 @@ class _Strip:
 
 
 class _Comparison:
-    """Two sides, coded, and how they are compared."""
+    """Two sides, coded, and how they are compared; without a right one, rows among themselves."""
 
-    def __init__(self, left: Vectors, right: Vectors, threshold: float, device: str) -> None:
-        self._same = right is left
+    def __init__(self, left: Vectors, right: Vectors | None, threshold: float, device: str) -> None:
+        self._same = right is None
+        right = left if right is None else right
         self._judge = Judge(left, right, threshold)
         scanners = scan.scanners(device)
         self._free = deque(s for s in scanners for _ in range(s.workers))

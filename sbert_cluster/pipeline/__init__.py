@@ -1,13 +1,34 @@
 """The Python API itself: compositions of the stages, with progress by callback.
 
 Every function has the parameters of the command of the same name; nothing here prints.
-inputs · shared · dedup · embed · plan · info · writing.
+inputs · shared · comparing · dedup · finished · rethreshold · update · index · search · embed ·
+plan · info · writing.
 """
 
 from sbert_cluster.pipeline.dedup import dedup
 from sbert_cluster.pipeline.embed import EmbedResult, embed
+from sbert_cluster.pipeline.index import Hits, Index
 from sbert_cluster.pipeline.info import Info, clear_cache, info
 from sbert_cluster.pipeline.plan import Plan, plan
+from sbert_cluster.pipeline.rethreshold import rethreshold
+from sbert_cluster.pipeline.search import SearchResult, search
 from sbert_cluster.pipeline.shared import Shared
+from sbert_cluster.pipeline.update import update
 
-__all__ = ["EmbedResult", "Info", "Plan", "Shared", "clear_cache", "dedup", "embed", "info", "plan"]
+__all__ = [
+    "EmbedResult",
+    "Hits",
+    "Index",
+    "Info",
+    "Plan",
+    "SearchResult",
+    "Shared",
+    "clear_cache",
+    "dedup",
+    "embed",
+    "info",
+    "plan",
+    "rethreshold",
+    "search",
+    "update",
+]

@@ -226,6 +226,13 @@ def test_real_tiles_between_agree_with_pairs_within(clustered):
     assert across == expected
 
 
+def test_a_side_may_be_compared_with_itself():
+    """Between a set and the very same set, each row also meets itself."""
+    vectors = np.eye(40, dtype=np.float32)
+    found = as_dict(join.find_pairs_between(vectors, vectors, 0.9).pairs)
+    assert set(found) == {(i, i) for i in range(40)}
+
+
 def test_progress_ends_with_all_pairs():
     """The listener hears a number that never falls and ends with the number of pairs."""
     heard = []
