@@ -29,6 +29,7 @@ def _collect(
     precision: flags.PrecisionFlag = Precision.AUTO,
     batch_tokens: flags.BatchTokens = None,
     max_rows_in_memory: flags.MaxRowsInMemory = 2_000_000,
+    max_memory: flags.MaxMemory = None,
     cache_dir: flags.CacheDir = None,
     no_cache: flags.NoCache = False,
 ) -> Shared:
@@ -46,6 +47,7 @@ def _collect(
         "precision": precision,
         "batch_tokens": batch_tokens,
         "max_rows_in_memory": max_rows_in_memory,
+        "max_memory": max_memory,
         "cache_dir": cache_dir,
         "cache": not no_cache,
     }

@@ -22,6 +22,7 @@ from sbert_cluster.encoder.generic import GenericBody
 from sbert_cluster.encoder.packed import PackedBody
 from sbert_cluster.encoder.tokens import FIRST_REACH, Tokenizer
 from sbert_cluster.encoder.weights import is_supported
+from sbert_cluster.meter import free_memory_bytes
 from sbert_cluster.options import EncodeOptions, LongTexts, Precision
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.types import Embeddings, ModelFingerprint, Vectors
@@ -218,7 +219,7 @@ class Encoder:
         shape = (count, self.fingerprint.dimensions)
         truncated = np.zeros(count, np.bool_)
         chunked = np.zeros(count, np.bool_) if self._chunks else None
-        if count <= self.options.max_rows_in_memory:
+        if self.holds(count):
             vectors = np.empty(shape, np.float32)
         else:
             folder = self._cache_dir if self.options.use_cache else None
@@ -226,6 +227,12 @@ class Encoder:
             with tempfile.TemporaryFile(dir=folder) as file:
                 vectors = np.memmap(file, np.float32, "w+", shape=shape)
         return Embeddings(vectors, self.fingerprint, truncated, chunked)
+
+    def holds(self, count: int) -> bool:
+        """Whether so many vectors are held in memory rather than in a file."""
+        allowed = self.options.max_memory_bytes or free_memory_bytes() // 2
+        size = 4 * count * self.fingerprint.dimensions
+        return count <= self.options.max_rows_in_memory and size <= allowed // 2
 
     def _repeated(self, distinct: Embeddings, index: NDArray[np.int64]) -> Embeddings:
         """The vectors of n texts from those of the distinct ones; index: int64[n]."""

@@ -257,6 +257,7 @@ class Job:
             "precision": str(self.encode.precision),
             "batch_tokens": self.encode.batch_tokens,
             "max_rows_in_memory": self.encode.max_rows_in_memory,
+            "max_memory": self.encode.max_memory,
             "cache": self.encode.use_cache,
             "cache_dir": str(self.encode.cache_dir) if self.encode.cache_dir else None,
             "output": str(self.write.output) if self.write.output else None,

@@ -105,7 +105,9 @@ def plan(
     if encoder and threshold is not None and cached >= min(len(todo), _KNOWN_ENOUGH):
         vectors = encoder.sample_cached(todo, _SAMPLE_ROWS, seed)
     seconds = _START_S + seconds_to_compare(pairs)
-    memory = _BASE_BYTES + 4 * len(units) * width + 3 * sum(map(len, texts))
+    held = 4 * len(units) * width if not encoder or encoder.holds(len(units)) else 0
+    # Codes of at most three chunks, and what the threads of the comparison hold.
+    memory = _BASE_BYTES + held + 192 * len(units) + 3 * sum(map(len, texts))
     memory += 3 * sum(int(corpus.frame.estimated_size()) for corpus in corpora)
     if encoder:
         share = 1 - cached / max(1, len(todo))
