@@ -13,6 +13,7 @@ from typer.exceptions import Abort, TyperException
 from sbert_cluster.cli.dedup import dedup
 from sbert_cluster.cli.embed import embed
 from sbert_cluster.cli.flags import Narration
+from sbert_cluster.cli.groups import groups
 from sbert_cluster.cli.info import info
 from sbert_cluster.errors import ExitCode, SbertClusterError
 
@@ -50,6 +51,7 @@ def program(
 
 
 app.command()(dedup)
+app.command()(groups)
 app.command()(embed)
 app.command()(info)
 
