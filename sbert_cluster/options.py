@@ -282,8 +282,8 @@ class GroupOptions:
             )
         if self.threshold is not None and self.linkage is Linkage.WARD:
             raise UsageError(
-                f"--threshold {self.threshold:g} does not go with --linkage ward, whose heights are "
-                "no similarities",
+                f"--threshold {self.threshold:g} does not go with --linkage ward, whose heights "
+                "are no similarities",
                 "Use --clusters, or another linkage.",
             )
         if self.threshold is not None and self.clusters is not None:

@@ -47,7 +47,7 @@ def test_few_rows_have_a_place(rows):
         assert np.isfinite(place).all()
 
 
-def test_layers_join_what_is_close(planted):
+def test_layers_join_what_is_close():
     """Clusters in four families: the coarse layer is the families."""
     random = np.random.default_rng(1)
     families = random.normal(size=(4, 32))

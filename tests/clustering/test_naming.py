@@ -64,7 +64,9 @@ def test_scripts_without_spaces_have_words():
     """Pairs of characters stand for words; hiragana alone is grammar."""
     assert [word.form for word in words_of("返品の方法")] == ["返品", "品の", "の方", "方法"]
     assert [word.form for word in words_of("どうやって")] == []
-    names = named([["返品の方法", "返品したい", "返品できます"], ["送料は", "送料について", "送料"]])
+    names = named(
+        [["返品の方法", "返品したい", "返品できます"], ["送料は", "送料について", "送料"]]
+    )
     assert [name.keywords[0] for name in names] == ["返品", "送料"]
 
 

@@ -24,7 +24,7 @@ from sbert_cluster.clustering.trust import finds_back, stability, without_accide
 
 
 def test_smoothing_is_the_formula(planted):
-    """x ← unit(½ x + ½ A x), written with dense matrices."""
+    """X ← unit(½ x + ½ A x), written with dense matrices."""
     vectors, _ = planted(clusters=3, size=10)
     graph = neighbor_graph(vectors, 4)
     dense = np.zeros((len(vectors), len(vectors)))
