@@ -96,7 +96,7 @@ def partition(prepared: Prepared, options: GroupOptions, seed: int = 0) -> Parti
         seed: Of UMAP, the only random step there is.
     """
     points = prepared.points
-    usable = points.vectors.any(axis=1)
+    usable = np.asarray(points.vectors.any(axis=1))
     labels = np.full(len(points), -1, np.int64)
     details: dict[str, Any] = {"method": str(options.method)}
     notes: tuple[str, ...] = ()
