@@ -100,6 +100,7 @@
   function layout() {
     const range = bounds();
     return {
+      width: frame.clientWidth, height: frame.clientHeight, autosize: false,
       margin: { l: 0, r: 0, t: 0, b: 0 }, dragmode: "pan", hovermode: "closest", hoverdistance: 12,
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       xaxis: axis(range.x), yaxis: { ...axis(range.y), scaleanchor: "x" },
