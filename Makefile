@@ -49,11 +49,12 @@ wheel: $(VENV)/.installed-dev  ## Build the wheel, install it alone, and run the
 	$(BIN)/python tests/wheel_smoke.py build/wheel/venv/$(notdir $(BIN))
 
 bench: $(VENV)/.installed-dev  ## Measure, and write benchmarks/results/
+	$(PIP) install --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks
 
 constraints:  ## Pin every version anew, from a fresh environment
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
-	build/constraints/bin/python -m pip install --quiet 'torch==2.13.0' '.[dev]'
+	build/constraints/bin/python -m pip install --quiet 'torch==2.13.0' '.[dev,bench]'
 	build/constraints/bin/python -m pip freeze --exclude sbert-cluster | sed 's/+cpu//' > constraints.txt
 
 clean:  ## Delete what was built

@@ -47,7 +47,20 @@ BASE = "base.parquet"
 CENTRES = "centres.parquet"
 CLUSTERS = "clusters.csv"
 LAYERS = "layers.csv"
-_ADDED = "sbert_"
+_TYPES: dict[str, type[pl.DataType]] = {
+    "cluster": pl.Int64,
+    "size": pl.Int64,
+    "label": pl.String,
+    "keywords": pl.String,
+    "representative": pl.String,
+    "representative_row": pl.Int64,
+    "cohesion": pl.Float64,
+    "nearest_cluster": pl.Int64,
+    "stability": pl.Float64,
+    "example_rows": pl.String,
+}
+"""Columns of ``clusters.csv``; a name may look like a number."""
+_LAYER_TYPES = {"label": pl.String, "keywords": pl.String, "clusters": pl.String}
 
 
 @dataclass(frozen=True)
@@ -166,18 +179,7 @@ def _clusters(result: GroupsResult) -> pl.DataFrame:
             ],
             "example_rows": [" ".join(map(str, one.rows[1:])) for one in named],
         },
-        schema_overrides={
-            "cluster": pl.Int64,
-            "size": pl.Int64,
-            "label": pl.String,
-            "keywords": pl.String,
-            "representative": pl.String,
-            "representative_row": pl.Int64,
-            "cohesion": pl.Float64,
-            "nearest_cluster": pl.Int64,
-            "stability": pl.Float64,
-            "example_rows": pl.String,
-        },
+        schema=_TYPES,
     )
 
 
@@ -233,10 +235,12 @@ def open_groups(folder: Path) -> GroupsRun:
             f"{folder} is a run of {manifest.get('command')}", "Name one that groups wrote."
         )
     try:
-        corpus, texts = _read_rows(folder, manifest)
         base = pl.read_parquet(folder / BASE)
+        layers = _read_layers(folder)
+        added = 4 + int(base["attached"].any()) + len({one.layer for one in layers})
+        corpus, texts = _read_rows(folder, manifest, added)
         centres = pl.read_parquet(folder / CENTRES)
-        clusters = pl.read_csv(folder / CLUSTERS, infer_schema_length=None)
+        clusters = pl.read_csv(folder / CLUSTERS, schema_overrides=_TYPES)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise RunFolderError(f"{folder} is not whole ({error})", "Make the run again.") from error
     labels = base["cluster"].to_numpy().astype(np.int64)
@@ -254,7 +258,7 @@ def open_groups(folder: Path) -> GroupsRun:
         clustering,
         tuple(_summary(row) for row in clusters.iter_rows(named=True)),
         _manifest(manifest),
-        tuple(_read_layers(folder)),
+        tuple(layers),
     )
     width = manifest["model"]["dimensions"]
     shape = Shape(
@@ -277,7 +281,9 @@ def rows_file(folder: Path) -> Path:
     return found[0]
 
 
-def _read_rows(folder: Path, manifest: dict[str, Any]) -> tuple[Corpus, list[str]]:
+def _read_rows(
+    folder: Path, manifest: dict[str, Any], columns_added: int
+) -> tuple[Corpus, list[str]]:
     described = manifest["input"]
     columns = tuple(described["text_columns"])
     options = ReadOptions(
@@ -287,7 +293,8 @@ def _read_rows(folder: Path, manifest: dict[str, Any]) -> tuple[Corpus, list[str
     )
     path = rows_file(folder)
     corpus = read_corpus([path], options, progress=silent)
-    added = [name for name in corpus.frame.columns if name.startswith(_ADDED)]
+    # What groups added stands last; the input may have had columns of such names of its own.
+    added = corpus.frame.columns[-columns_added:]
     # The page and the manifest go on naming the files that the rows came from.
     sources = tuple(SourceFile(**file) for file in described["files"])
     corpus = replace(
@@ -324,7 +331,7 @@ def _read_layers(folder: Path) -> list[LayerGroup]:
             keywords=tuple((row["keywords"] or "").removeprefix("'").split(", ")),
             clusters=tuple(map(int, str(row["clusters"]).split())),
         )
-        for row in pl.read_csv(path, infer_schema_length=None).iter_rows(named=True)
+        for row in pl.read_csv(path, schema_overrides=_LAYER_TYPES).iter_rows(named=True)
     ]
 
 

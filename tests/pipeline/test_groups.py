@@ -266,3 +266,19 @@ def test_folders_that_are_no_run_of_groups(tmp_path, made):
     (folder / "base.parquet").unlink()
     with pytest.raises(RunFolderError, match="not whole"):
         edit_groups(folder, undo=1)
+
+
+def test_the_inputs_own_columns_of_such_names_survive(frame, tmp_path):
+    """A column called sbert_row, and a name that is a number, come through edits."""
+    rows = frame.with_columns(sbert_row=pl.int_range(124), sbert_cluster=pl.lit("mine"))
+    rows.write_parquet(tmp_path / "in.parquet")
+    groups(
+        tmp_path / "in.parquet", text_column="text", vector_column="vector", output=tmp_path / "run"
+    )
+    edit_groups(tmp_path / "run", rename={0: "2024"})
+    result = edit_groups(tmp_path / "run", rename={1: "'quoted'"})
+    assert [one.label for one in result.summaries[:2]] == ["2024", "'quoted'"]
+    written = pl.read_parquet(tmp_path / "run" / "rows.parquet")
+    assert written.columns[:7] == rows.columns
+    assert written["sbert_cluster"].to_list() == ["mine"] * 124
+    assert written["sbert_cluster_2"].to_list() == result.clustering.labels.tolist()
