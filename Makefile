@@ -24,8 +24,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) install --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(VENV)/.installed  ## Find the duplicates among 1,261 help-desk questions
+demo: $(VENV)/.installed  ## Find duplicates among 1,261 questions, and the groups of 1,110 reviews
 	$(BIN)/sbert-cluster dedup sample_data/questions.csv --threshold 0.9 --overwrite
+	$(BIN)/sbert-cluster groups sample_data/reviews.parquet --text-column review --layers --overwrite
 
 test: $(VENV)/.installed-dev  ## Run all tests
 	$(BIN)/python -m pytest -n auto
@@ -48,11 +49,12 @@ wheel: $(VENV)/.installed-dev  ## Build the wheel, install it alone, and run the
 	$(BIN)/python tests/wheel_smoke.py build/wheel/venv/$(notdir $(BIN))
 
 bench: $(VENV)/.installed-dev  ## Measure, and write benchmarks/results/
+	$(PIP) install --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks
 
 constraints:  ## Pin every version anew, from a fresh environment
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
-	build/constraints/bin/python -m pip install --quiet 'torch==2.13.0' '.[dev]'
+	build/constraints/bin/python -m pip install --quiet 'torch==2.13.0' '.[dev,bench]'
 	build/constraints/bin/python -m pip freeze --exclude sbert-cluster | sed 's/+cpu//' > constraints.txt
 
 clean:  ## Delete what was built

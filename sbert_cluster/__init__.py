@@ -22,24 +22,36 @@ if TYPE_CHECKING:
         SbertClusterError,
         UsageError,
     )
+    from sbert_cluster.pipeline.assign_groups import AssignResult, assign_groups
     from sbert_cluster.pipeline.dedup import dedup
+    from sbert_cluster.pipeline.edit_groups import edit_groups
     from sbert_cluster.pipeline.embed import EmbedResult, embed
+    from sbert_cluster.pipeline.evaluate_clusters import evaluate_clusters
+    from sbert_cluster.pipeline.groups import groups
     from sbert_cluster.pipeline.index import Hits, Index
     from sbert_cluster.pipeline.rethreshold import rethreshold
     from sbert_cluster.pipeline.search import SearchResult, search
     from sbert_cluster.pipeline.update import update
     from sbert_cluster.types import (
+        Clustering,
+        ClusterSummary,
         Corpus,
         DedupResult,
         DuplicateGroups,
         Embeddings,
+        GroupsResult,
         Pairs,
         Reason,
         RunManifest,
     )
 
 _HOME = {
+    "assign_groups": "pipeline.assign_groups",
+    "AssignResult": "pipeline.assign_groups",
     "dedup": "pipeline.dedup",
+    "edit_groups": "pipeline.edit_groups",
+    "evaluate_clusters": "pipeline.evaluate_clusters",
+    "groups": "pipeline.groups",
     "embed": "pipeline.embed",
     "EmbedResult": "pipeline.embed",
     "Hits": "pipeline.index",
@@ -48,10 +60,13 @@ _HOME = {
     "search": "pipeline.search",
     "SearchResult": "pipeline.search",
     "update": "pipeline.update",
+    "Clustering": "types",
+    "ClusterSummary": "types",
     "Corpus": "types",
     "DedupResult": "types",
     "DuplicateGroups": "types",
     "Embeddings": "types",
+    "GroupsResult": "types",
     "Pairs": "types",
     "Reason": "types",
     "RunManifest": "types",
@@ -64,12 +79,16 @@ _HOME = {
 }
 
 __all__ = [
+    "AssignResult",
+    "ClusterSummary",
+    "Clustering",
     "Corpus",
     "DedupResult",
     "DuplicateGroups",
     "EmbedResult",
     "Embeddings",
     "ExitCode",
+    "GroupsResult",
     "Hits",
     "Index",
     "InputError",
@@ -81,8 +100,12 @@ __all__ = [
     "SbertClusterError",
     "SearchResult",
     "UsageError",
+    "assign_groups",
     "dedup",
+    "edit_groups",
     "embed",
+    "evaluate_clusters",
+    "groups",
     "rethreshold",
     "search",
     "update",

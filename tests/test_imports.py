@@ -7,7 +7,20 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "polars", "numpy", "umap", "textual", "scipy", "tokenizers")
+HEAVY = (
+    "torch",
+    "transformers",
+    "polars",
+    "numpy",
+    "umap",
+    "textual",
+    "scipy",
+    "tokenizers",
+    "sklearn",
+    "hdbscan",
+    "plotly",
+    "matplotlib",
+)
 
 
 def loaded_by(code: str) -> set[str]:
@@ -19,7 +32,8 @@ def loaded_by(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["dedup", "--help"], ["--version"], ["dedup", "--thresold"]]
+    "words",
+    [["--help"], ["dedup", "--help"], ["groups", "--help"], ["--version"], ["dedup", "--thresold"]],
 )
 def test_help_loads_nothing_heavy(words):
     """``--help`` answers without any of the heavy libraries."""
@@ -51,3 +65,13 @@ def test_the_bert_family_needs_no_transformers(tmp_path, sample_data, tiny_model
     call = f"import sbert_cluster as s; s.dedup({path!r}, model={model!r})"
     assert {"torch", "tokenizers"} <= (loaded := loaded_by(call))
     assert "transformers" not in loaded
+
+
+def test_groups_compile_nothing(tmp_path, sample_data, tiny_model, monkeypatch):
+    """The default method loads neither umap nor numba, whose first call compiles for seconds."""
+    monkeypatch.setenv("SBERT_CLUSTER_CACHE", str(tmp_path / "cache"))
+    path, model = str(sample_data / "questions.csv"), str(tiny_model)
+    out = str(tmp_path / "run")
+    call = f"import sbert_cluster as s; s.groups({path!r}, model={model!r}, output={out!r})"
+    loaded = loaded_by(call)
+    assert loaded.isdisjoint({"umap", "numba", "hdbscan", "transformers", "matplotlib", "plotly"})

@@ -12,7 +12,9 @@ from typer.exceptions import Abort, TyperException
 
 from sbert_cluster.cli.dedup import dedup
 from sbert_cluster.cli.embed import embed
+from sbert_cluster.cli.evaluate import evaluate
 from sbert_cluster.cli.flags import Narration
+from sbert_cluster.cli.groups import groups
 from sbert_cluster.cli.info import info
 from sbert_cluster.cli.search import search
 from sbert_cluster.errors import ExitCode, SbertClusterError
@@ -51,8 +53,10 @@ def program(
 
 
 app.command()(dedup)
+app.command()(groups)
 app.command()(embed)
 app.command()(search)
+app.command()(evaluate)
 app.command()(info)
 
 

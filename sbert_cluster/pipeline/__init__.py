@@ -2,11 +2,16 @@
 
 Every function has the parameters of the command of the same name; nothing here prints.
 inputs · shared · comparing · dedup · finished · rethreshold · update · index · search · embed ·
-plan · info · writing.
+groups (describe · groups_folder · edit_groups · assign_groups) · evaluate_clusters · plan · info ·
+writing.
 """
 
+from sbert_cluster.pipeline.assign_groups import AssignResult, assign_groups
 from sbert_cluster.pipeline.dedup import dedup
+from sbert_cluster.pipeline.edit_groups import edit_groups
 from sbert_cluster.pipeline.embed import EmbedResult, embed
+from sbert_cluster.pipeline.evaluate_clusters import evaluate_clusters
+from sbert_cluster.pipeline.groups import groups
 from sbert_cluster.pipeline.index import Hits, Index
 from sbert_cluster.pipeline.info import Info, clear_cache, info
 from sbert_cluster.pipeline.plan import Plan, plan
@@ -16,6 +21,7 @@ from sbert_cluster.pipeline.shared import Shared
 from sbert_cluster.pipeline.update import update
 
 __all__ = [
+    "AssignResult",
     "EmbedResult",
     "Hits",
     "Index",
@@ -23,9 +29,13 @@ __all__ = [
     "Plan",
     "SearchResult",
     "Shared",
+    "assign_groups",
     "clear_cache",
     "dedup",
+    "edit_groups",
     "embed",
+    "evaluate_clusters",
+    "groups",
     "info",
     "plan",
     "rethreshold",
