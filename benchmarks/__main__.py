@@ -14,6 +14,7 @@ BENCHMARKS = {
     "batching": "Table 7 of the paper: padded in random order, sorted by length, and packed",
     "crossencoder": "the most similar pair of 10,000 sentences: a cross-encoder's hours and ours",
     "clusters": "clusters against gold classes: BERTopic's recipe, EVoC, k-means and others",
+    "pairs": "every pair above a threshold: torch, FAISS, usearch, sentence-transformers",
     "quality": "semantic textual similarity (STS12-16, STSb, SICK-R) in every number format",
 }
 """Name → what it measures; the module of that name has ``run(settings) -> Report``."""

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from sbert_cluster.pipeline.embed import EmbedResult, embed
     from sbert_cluster.pipeline.evaluate_clusters import evaluate_clusters
     from sbert_cluster.pipeline.groups import groups
+    from sbert_cluster.pipeline.index import Hits, Index
+    from sbert_cluster.pipeline.rethreshold import rethreshold
+    from sbert_cluster.pipeline.search import SearchResult, search
+    from sbert_cluster.pipeline.update import update
     from sbert_cluster.types import (
         Clustering,
         ClusterSummary,
@@ -52,6 +56,12 @@ _HOME = {
     "EmbedResult": "pipeline.embed",
     "Clustering": "types",
     "ClusterSummary": "types",
+    "Hits": "pipeline.index",
+    "Index": "pipeline.index",
+    "rethreshold": "pipeline.rethreshold",
+    "search": "pipeline.search",
+    "SearchResult": "pipeline.search",
+    "update": "pipeline.update",
     "Corpus": "types",
     "DedupResult": "types",
     "DuplicateGroups": "types",
@@ -79,6 +89,8 @@ __all__ = [
     "Embeddings",
     "ExitCode",
     "GroupsResult",
+    "Hits",
+    "Index",
     "InputError",
     "ModelError",
     "Pairs",
@@ -86,6 +98,7 @@ __all__ = [
     "RunFolderError",
     "RunManifest",
     "SbertClusterError",
+    "SearchResult",
     "UsageError",
     "assign_groups",
     "dedup",
@@ -93,6 +106,9 @@ __all__ = [
     "embed",
     "evaluate_clusters",
     "groups",
+    "rethreshold",
+    "search",
+    "update",
 ]
 
 try:

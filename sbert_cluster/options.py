@@ -203,8 +203,18 @@ class EncodeOptions:
     """Whether vectors are looked up in and added to the cache."""
     max_rows_in_memory: int = 2_000_000
     """Above this number of distinct texts the vectors are held in a file instead of in memory."""
+    max_memory: str | None = None
+    """Memory that a run may take, such as ``6G``: vectors that would take more than half of it are
+    held in a file as well. None: half of what is free."""
+
+    @property
+    def max_memory_bytes(self) -> int | None:
+        """``max_memory`` in bytes."""
+        return None if self.max_memory is None else parse_size(self.max_memory)
 
     def __post_init__(self) -> None:
+        if self.max_memory is not None:
+            parse_size(self.max_memory)
         known = self.device in tuple(Device) or _is_cuda_index(self.device)
         if not known:
             raise UsageError(
@@ -220,6 +230,24 @@ class EncodeOptions:
             raise UsageError(
                 f"--max-rows-in-memory {self.max_rows_in_memory} is below 1", "Try 2000000."
             )
+
+
+def parse_size(text: str) -> int:
+    """Bytes from ``800M``, ``6G``, ``1.5T`` or a plain number; units are powers of 1,024.
+
+    Raises:
+        UsageError: If it is none of these, or below one megabyte.
+    """
+    units = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+    number = text.strip().upper().removesuffix("B").removesuffix("I")
+    unit = number[-1:] if number[-1:] in units else ""
+    try:
+        size = float(number.removesuffix(unit)) * units[unit]
+    except ValueError:
+        size = 0.0
+    if not 2**20 <= size < 2**60:
+        raise UsageError(f"--max-memory {text!r} is not an amount of memory", "Try 6G or 800M.")
+    return int(size)
 
 
 def _is_cuda_index(device: str) -> bool:

@@ -5,6 +5,7 @@ A row is its position in the corpus, counted from 0. Identity is never text equa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
@@ -179,6 +180,15 @@ class Pairs:
         none = np.empty(0, np.int64)
         return cls(none, none, np.empty(0, np.float32), np.empty(0, np.uint8))
 
+    @classmethod
+    def joined(cls, parts: Sequence[Pairs]) -> Pairs:
+        """All pairs of all parts, one after the other."""
+        left, right, similarity, reason = (
+            np.concatenate([getattr(part, name) for part in [cls.empty(), *parts]])
+            for name in ("left", "right", "similarity", "reason")
+        )
+        return cls(left, right, similarity, reason)
+
     def take(self, which: Rows | NDArray[np.bool_]) -> Pairs:
         """The pairs at the given positions, or where the mask is true."""
         return Pairs(
@@ -237,8 +247,12 @@ class SearchCertificate:
     """Pairs whose similarity was computed, or bounded below the threshold."""
     borderline: int = 0
     """Pairs within 5e-4 of the threshold: another number format could decide them otherwise."""
+    pairs_pruned: int = 0
+    """Pairs that an upper bound of their similarity ruled out."""
     pairs_scored: int = 0
-    """Pairs that were scored in full; an upper bound of the similarity ruled out the others."""
+    """The others, scored in full in float32."""
+    pairs_rescored: int = 0
+    """Of these, pairs near or above the threshold, decided in float64."""
     recall: tuple[float, float, float] | None = None
     """Measured share of pairs found and its 95 % interval; None when exhaustive."""
 

@@ -133,6 +133,16 @@ MaxRowsInMemory = Annotated[
         rich_help_panel=_MODEL,
     ),
 ]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Memory that a run may take, such as 6G; vectors are held in a file where they would "
+        "take more than half of it. Default: half of what is free.",
+        rich_help_panel=_MODEL,
+        show_default=False,
+    ),
+]
 CacheDir = Annotated[
     Path | None,
     typer.Option(

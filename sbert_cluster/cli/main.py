@@ -16,6 +16,7 @@ from sbert_cluster.cli.evaluate import evaluate
 from sbert_cluster.cli.flags import Narration
 from sbert_cluster.cli.groups import groups
 from sbert_cluster.cli.info import info
+from sbert_cluster.cli.search import search
 from sbert_cluster.errors import ExitCode, SbertClusterError
 
 # Tracebacks with local variables would show people's texts.
@@ -55,6 +56,7 @@ app.command()(dedup)
 app.command()(groups)
 app.command()(embed)
 app.command()(evaluate)
+app.command()(search)
 app.command()(info)
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from sbert_cluster.evaluation.clusters import ClusterScores
-from sbert_cluster.pipeline import AssignResult, EmbedResult, Info, Plan
+from sbert_cluster.pipeline import AssignResult, EmbedResult, Info, Plan, SearchResult
 from sbert_cluster.progress import Progress
 from sbert_cluster.report.escape import visible
-from sbert_cluster.report.figures import count
+from sbert_cluster.report.figures import count, similarity
 from sbert_cluster.report.groups_terminal import print_groups
+from sbert_cluster.report.tables import print_tables
 from sbert_cluster.report.terminal import ProgressDisplay, console, print_summary
 from sbert_cluster.types import DedupResult, GroupsResult
 
@@ -98,6 +99,21 @@ class Narrator:
             self._say(f"{counts['truncated']:,} texts were cut at {length} tokens")
         self._say(f"{rows:,} vectors of {width} numbers → {target}")
 
+    def show_search(self, result: SearchResult, target: Path | None) -> None:
+        """Print the hits, or say where they are."""
+        if self._json:
+            _print_json(result.to_dict())
+        elif target is None:
+            _print_hits(result)
+        if self._quiet:
+            return
+        for note in result.manifest.notes:
+            self._say(note)
+        if not len(result.hits):
+            self._say("no row is that similar")
+        if target is not None and target != Path("-"):
+            self._say(f"{len(result.hits):,} hits → {target}")
+
     def show_plan(self, plan: Plan) -> None:
         """Print a forecast."""
         if self._json:
@@ -110,6 +126,7 @@ class Narrator:
                 "rows": f"{plan.rows:,} ({plan.empty:,} empty)",
                 "distinct texts": f"{plan.distinct:,} ({plan.cached:,} encoded already)",
                 "pairs to compare": f"{plan.pairs:,}",
+                **_expected(plan),
                 "device": f"{plan.device}, {plan.precision}",
                 "time": f"about {_duration(plan.minutes)}",
                 "memory": f"about {_size(plan.memory_bytes)}, "
@@ -151,6 +168,28 @@ class Narrator:
         self._console.print(visible(sentence), soft_wrap=True)
 
 
+def _print_hits(result: SearchResult) -> None:
+    """The hits of each query as a table on stdout."""
+    ids, hits = result.corpus.id_column, result.hits
+    names = result.corpus.frame.get_column(ids) if ids else None
+    table = [
+        (
+            int(query),
+            (
+                similarity(float(score)),
+                str(row),
+                *(() if names is None else (str(names[row]),)),
+                result.texts[row],
+            ),
+        )
+        for query, row, score in zip(
+            hits.query.tolist(), hits.row.tolist(), hits.similarity, strict=True
+        )
+    ]
+    header = ("similarity", "row", *(() if ids is None else (ids,)), "text")
+    print_tables(result.queries, header, table)
+
+
 def _print_json(value: dict[str, Any]) -> None:
     # ASCII, so that a terminal or pipe in any encoding can take it.
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
@@ -160,6 +199,17 @@ def _print_table(rows: dict[str, str]) -> None:
     width = max(map(len, rows))
     for name, value in rows.items():
         sys.stdout.write(f"{name:<{width}}  {visible(value)}\n")
+
+
+def _expected(plan: Plan) -> dict[str, str]:
+    """How many pairs will be found, where that can be told."""
+    found = plan.expected
+    if found is None:
+        return {}
+    said = f"about {found.pairs:,} (95 % interval {found.low:,} to {found.high:,})"
+    if found.is_flood and found.advice is not None:
+        said += f"; about {found.advice_pairs:,} at {found.advice:g}"
+    return {f"pairs ≥ {found.threshold:g}": said}
 
 
 def _size(size: int) -> str:

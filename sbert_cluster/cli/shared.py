@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from sbert_cluster.cli import flags
 from sbert_cluster.options import DEFAULT_MODEL, LongTexts, Precision
 
@@ -27,6 +29,7 @@ def _collect(
     precision: flags.PrecisionFlag = Precision.AUTO,
     batch_tokens: flags.BatchTokens = None,
     max_rows_in_memory: flags.MaxRowsInMemory = 2_000_000,
+    max_memory: flags.MaxMemory = None,
     cache_dir: flags.CacheDir = None,
     no_cache: flags.NoCache = False,
 ) -> Shared:
@@ -44,9 +47,22 @@ def _collect(
         "precision": precision,
         "batch_tokens": batch_tokens,
         "max_rows_in_memory": max_rows_in_memory,
+        "max_memory": max_memory,
         "cache_dir": cache_dir,
         "cache": not no_cache,
     }
+
+
+def given_flags(context: typer.Context) -> dict[str, Any]:
+    """Arguments that stand on the command line, under their names in the Python API."""
+    given = {
+        name: value
+        for name, value in context.params.items()
+        if str(getattr(context.get_parameter_source(name), "name", "")) == "COMMANDLINE"
+    }
+    if "no_cache" in given:
+        given["cache"] = not given.pop("no_cache")
+    return given
 
 
 def with_shared_flags(command: Callable[..., None]) -> Callable[..., None]:

@@ -22,6 +22,7 @@ from sbert_cluster.encoder.generic import GenericBody
 from sbert_cluster.encoder.packed import PackedBody
 from sbert_cluster.encoder.tokens import FIRST_REACH, Tokenizer
 from sbert_cluster.encoder.weights import is_supported
+from sbert_cluster.meter import free_memory_bytes
 from sbert_cluster.options import EncodeOptions, LongTexts, Precision
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.types import Embeddings, ModelFingerprint, Vectors
@@ -126,6 +127,25 @@ class Encoder:
             distinct = list(dict.fromkeys(texts))
             return cache.count_known(distinct, chunks=self._chunks) if cache else 0
 
+    def sample_cached(self, texts: Sequence[str], size: int, seed: int) -> Vectors:
+        """The vectors that are known of a random sample of texts; nothing is encoded.
+
+        Args:
+            texts: n different texts.
+            size: Texts that are looked up, if there are so many.
+            seed: Of the sample.
+
+        Returns:
+            float32[m, dimensions], m ≤ size.
+        """
+        rows = np.random.default_rng(seed).permutation(len(texts))[:size]
+        drawn = [texts[row] for row in rows]
+        made = self._allocate(len(drawn))
+        with self._open_cache() as cache:
+            if cache is None:
+                return made.vectors[:0]
+            return made.vectors[cache.load(drawn, made.vectors, made.truncated, made.chunked)]
+
     @property
     def _chunks(self) -> bool:
         return self.options.long_texts is LongTexts.CHUNK
@@ -199,7 +219,7 @@ class Encoder:
         shape = (count, self.fingerprint.dimensions)
         truncated = np.zeros(count, np.bool_)
         chunked = np.zeros(count, np.bool_) if self._chunks else None
-        if count <= self.options.max_rows_in_memory:
+        if self.holds(count):
             vectors = np.empty(shape, np.float32)
         else:
             folder = self._cache_dir if self.options.use_cache else None
@@ -207,6 +227,12 @@ class Encoder:
             with tempfile.TemporaryFile(dir=folder) as file:
                 vectors = np.memmap(file, np.float32, "w+", shape=shape)
         return Embeddings(vectors, self.fingerprint, truncated, chunked)
+
+    def holds(self, count: int) -> bool:
+        """Whether so many vectors are held in memory rather than in a file."""
+        allowed = self.options.max_memory_bytes or free_memory_bytes() // 2
+        size = 4 * count * self.fingerprint.dimensions
+        return count <= self.options.max_rows_in_memory and size <= allowed // 2
 
     def _repeated(self, distinct: Embeddings, index: NDArray[np.int64]) -> Embeddings:
         """The vectors of n texts from those of the distinct ones; index: int64[n]."""

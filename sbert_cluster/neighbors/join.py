@@ -1,29 +1,40 @@
-"""Every pair at or above a threshold: complete, blocked, with bounded memory and no cap.
+"""Every pair at or above a threshold: complete, with bounded memory and no cap.
 
-Blocks of products propose pairs: of whole vectors, or of the short prefixes of
-:mod:`~sbert_cluster.neighbors.prefix`, whose products are upper bounds. Each proposal is then
-decided by :func:`~sbert_cluster.neighbors.similarity.cosine`. So nothing is missed, and the answer
-does not depend on the size of the blocks, the length of the prefix or the number of threads.
+Int8 codes whose products are upper bounds of the cosine (:mod:`~sbert_cluster.neighbors.codes`)
+propose pairs tile by tile; each proposal is then decided by
+:func:`~sbert_cluster.neighbors.similarity.cosine`. So nothing is missed, and the answer depends
+neither on the codes nor on the processor, the number of threads or the size of the tiles.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from sbert_cluster.neighbors.prefix import choose_prefix
-from sbert_cluster.neighbors.similarity import cosine, rounding_allowance
+from sbert_cluster.neighbors import scan
+from sbert_cluster.neighbors.choose import choose_coder
+from sbert_cluster.neighbors.codes import Codes, lowest_product
+from sbert_cluster.neighbors.decide import Decided, Judge
+from sbert_cluster.neighbors.scan import Scanner
+from sbert_cluster.neighbors.tiles import (
+    Finished,
+    FinishedOnDisk,
+    Tile,
+    tiles_between,
+    tiles_within,
+)
 from sbert_cluster.progress import Progress, silent
-from sbert_cluster.types import Histogram, Pairs, Reason, Rows, SearchCertificate, Vectors
+from sbert_cluster.types import Pairs, SearchCertificate, Vectors
 
-BLOCK_ROWS = 1_024
-"""Rows on either side of a block; its products, 4 MB, stay in the cache of the cores."""
-BORDERLINE = 5e-4
-"""Half-width of the band around the threshold in which another number format could differ."""
-_SCREEN_PAIRS = 1 << 16
-"""Proposals that are screened at a time; 2 × 2^16 rows of 384 floats are 200 MB."""
+TILE_ROWS = 65_536
+"""Rows on either side of a tile: 4·10⁹ pairs, a fraction of a second to some seconds."""
+STRIP_ROWS = 4_096
+"""Right rows that are compared at a time: their codes, 0.5 MB, stay in the cache of a core."""
 
 
 @dataclass(frozen=True)
@@ -36,29 +47,43 @@ class Join:
     """What was compared."""
 
 
-def find_pairs(vectors: Vectors, threshold: float, progress: Progress = silent) -> Join:
+def find_pairs(
+    vectors: Vectors,
+    threshold: float,
+    progress: Progress = silent,
+    *,
+    device: str = "cpu",
+    folder: Path | None = None,
+) -> Join:
     """Find every pair of rows with cosine ≥ threshold.
 
     Args:
-        vectors: float32[n, d], unit or zero rows; a zero row is in no pair.
+        vectors: float32[n, d], unit or zero rows; may be a memory map.
         threshold: In (0, 1].
         progress: Told the pairs compared.
+        device: Where to compare: ``cpu``, ``cuda`` (all GPUs), ``cuda:1``.
+        folder: Where finished tiles are kept until all are; None: in memory. A folder with tiles
+            of the same vectors and threshold is gone on with, and deleted at the end.
 
     Returns:
         Pairs with left < right.
     """
+    comparison = _Comparison(vectors, None, threshold, device)
     n = len(vectors)
-    tiles = _Tiles(vectors, vectors, threshold)
-    for start in range(0, n, BLOCK_ROWS):
-        for column in range(0, start + 1, BLOCK_ROWS):
-            tiles.compare(start, column, below_diagonal=column == start)
-        stop = min(start + BLOCK_ROWS, n)
-        progress("comparing", stop * (stop - 1) // 2, n * (n - 1) // 2, "pairs")
-    return tiles.join(n * (n - 1) // 2, swap=True)
+    done = comparison.run(list(tiles_within(n, TILE_ROWS)), folder, n * (n - 1) // 2, progress)
+    # Within a tile the left row is the larger.
+    pairs = replace(done.pairs, left=done.pairs.right, right=done.pairs.left)
+    return Join(pairs, _certificate(done, n * (n - 1) // 2))
 
 
 def find_pairs_between(
-    left: Vectors, right: Vectors, threshold: float, progress: Progress = silent
+    left: Vectors,
+    right: Vectors,
+    threshold: float,
+    progress: Progress = silent,
+    *,
+    device: str = "cpu",
+    folder: Path | None = None,
 ) -> Join:
     """Find every pair of a row of ``left`` and a row of ``right`` with cosine ≥ threshold.
 
@@ -67,6 +92,8 @@ def find_pairs_between(
         right: float32[m, d], likewise.
         threshold: In (0, 1].
         progress: Told the pairs compared.
+        device: As for :func:`find_pairs`.
+        folder: As for :func:`find_pairs`.
 
     Returns:
         Pairs whose ``left`` is a row of ``left`` and whose ``right`` is a row of ``right``.
@@ -76,146 +103,129 @@ def find_pairs_between(
     """
     if left.shape[1] != right.shape[1]:
         raise ValueError(f"vectors of {left.shape[1]} and of {right.shape[1]} dimensions")
-    tiles = _Tiles(left, right, threshold)
     possible = len(left) * len(right)
-    for start in range(0, len(left), BLOCK_ROWS):
-        for column in range(0, len(right), BLOCK_ROWS):
-            tiles.compare(start, column, below_diagonal=False)
-        progress("comparing", min(start + BLOCK_ROWS, len(left)) * len(right), possible, "pairs")
-    return tiles.join(possible, swap=False)
+    comparison = _Comparison(left, right, threshold, device)
+    tiles = list(tiles_between(len(left), len(right), TILE_ROWS))
+    done = comparison.run(tiles, folder, possible, progress)
+    return Join(done.pairs, _certificate(done, possible))
 
 
-def nearest_histogram(vectors: Vectors, *, seed: int = 0, bins: int = 50) -> Histogram:
-    """How similar rows are to their nearest other row, for all rows or a seeded sample.
-
-    Args:
-        vectors: float32[n, d], unit or zero rows.
-        seed: Of the sample.
-        bins: Number of bins over [0, 1]; what is below 0 counts in the first.
-    """
-    n = len(vectors)
-    edges = np.linspace(0, 1, bins + 1)
-    size = min(n, max(200, 100_000_000 // max(n, 1)))
-    if n < 2:
-        return Histogram(edges, np.zeros(bins, np.int64), 0)
-    rows = np.sort(np.random.default_rng(seed).choice(n, size, replace=False))
-    best = np.full(size, -1, np.float32)
-    for start in range(0, size, BLOCK_ROWS):
-        part = rows[start : start + BLOCK_ROWS]
-        for columns, products in _products(vectors[part], slice(None), vectors):
-            inside = (part >= columns.start) & (part < columns.stop)
-            products[np.flatnonzero(inside), part[inside] - columns.start] = -1
-            best[start : start + len(part)] = np.maximum(
-                best[start : start + len(part)], products.max(axis=1)
-            )
-    counts, _ = np.histogram(np.clip(best, 0, 1), edges)
-    return Histogram(edges, counts.astype(np.int64), size)
+def _certificate(done: Decided, possible: int) -> SearchCertificate:
+    return SearchCertificate(
+        exhaustive=True,
+        pairs_possible=possible,
+        pairs_compared=possible,
+        pairs_pruned=possible - done.scored,
+        pairs_scored=done.scored,
+        pairs_rescored=done.rescored,
+        borderline=done.borderline,
+    )
 
 
-def _products(left: Vectors, rows: slice, right: Vectors) -> Iterator[tuple[slice, Vectors]]:
-    """Blocks of ``left[rows] @ right.T``, each with the rows of ``right`` that it covers."""
-    for start in range(0, len(right), BLOCK_ROWS):
-        columns = slice(start, min(start + BLOCK_ROWS, len(right)))
-        yield columns, left[rows] @ right[columns].T
+@dataclass(frozen=True)
+class _Strip:
+    """A part of a tile that one thread compares: all its left rows, some of its right ones."""
+
+    rows: slice
+    columns: slice
 
 
-class _Tiles:
-    """Compares two sets of rows tile by tile, and gathers what it finds."""
+class _Comparison:
+    """Two sides, coded, and how they are compared; without a right one, rows among themselves."""
 
-    def __init__(self, left: Vectors, right: Vectors, threshold: float) -> None:
-        import torch
+    def __init__(self, left: Vectors, right: Vectors | None, threshold: float, device: str) -> None:
+        self._same = right is None
+        right = left if right is None else right
+        self._judge = Judge(left, right, threshold)
+        scanners = scan.scanners(device)
+        self._free = deque(s for s in scanners for _ in range(s.workers))
+        self._workers = len(self._free)
+        coder = choose_coder(left, right, self._judge.lowest, scanners[0])
+        self._left = _padded(coder.encode(left))
+        self._right = self._left if self._same else _padded(coder.encode(right))
+        self._lowest = lowest_product(coder.scale, self._left, self._right, self._judge.lowest)
 
-        self._left, self._right = left, right
-        # Compared in float32, as they are stored: no stored pair is below its threshold.
-        self._threshold = np.float32(threshold)
-        lowest = threshold - BORDERLINE
-        self._screen_from = lowest - rounding_allowance(left.shape[1])
-        prefix = choose_prefix(left if len(left) >= len(right) else right, lowest)
-        self._propose_from = lowest - prefix.allowance
-        self._left_bounds = torch.from_numpy(prefix.of(left))
-        same = right is left
-        self._right_bounds = self._left_bounds if same else torch.from_numpy(prefix.of(right))
-        # One buffer for all tiles: memory that is fresh from the system costs as much as a product.
-        self._bounds = torch.empty(BLOCK_ROWS * BLOCK_ROWS)
-        self._proposals: list[tuple[Rows, Rows]] = []
-        self._waiting = 0
-        self._parts: list[Pairs] = []
-        self._borderline = self._scored = 0
+    def run(
+        self, tiles: list[Tile], folder: Path | None, possible: int, progress: Progress
+    ) -> Decided:
+        """Compare the tiles that are not finished yet; all results."""
+        finished = FinishedOnDisk(folder) if folder else Finished()
+        before = sum(self._pairs_of(tile) for tile in tiles if tile in finished)
+        if before:
+            progress("comparing", before, possible, "pairs")
+        done = before
+        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="compare")
+        try:
+            for tile in tiles:
+                if tile in finished:
+                    continue
+                # One tile after the other, so that a kill costs one at most.
+                strips = list(self._strips(tile))
+                parts = []
+                for strip, result in zip(strips, pool.map(self._compare, strips), strict=True):
+                    parts.append(result)
+                    done += self._pairs_of_strip(strip)
+                    progress("comparing", done, possible, "pairs")
+                finished.put(tile, Decided.joined(parts))
+        finally:
+            pool.shutdown(cancel_futures=True)
+        result = finished.all()
+        finished.clear()
+        return result
 
-    def compare(self, row: int, column: int, *, below_diagonal: bool) -> None:
-        """Compare the tile that begins at a row of each side."""
-        import torch
+    def _strips(self, tile: Tile) -> Iterator[_Strip]:
+        end_row = min(tile.row + TILE_ROWS, len(self._judge.left))
+        end_column = min(tile.column + TILE_ROWS, len(self._judge.right))
+        for start in range(tile.column, end_column, STRIP_ROWS):
+            stop = min(start + STRIP_ROWS, end_column)
+            # On the diagonal, rows above the strip have met it already.
+            row = start if self._same and tile.row == tile.column else tile.row
+            yield _Strip(slice(row, end_row), slice(start, stop))
 
-        one = self._left_bounds[row : row + BLOCK_ROWS]
-        other = self._right_bounds[column : column + BLOCK_ROWS]
-        bounds = self._bounds[: len(one) * len(other)].view(len(one), len(other))
-        torch.mm(one, other.T, out=bounds)
-        # Most rows of a tile have no pair at all, and a row's maximum is the quickest to tell.
-        rows = (bounds.amax(dim=1) >= self._propose_from).nonzero()[:, 0]
-        if not len(rows):
-            return
-        i, j = (bounds[rows] >= self._propose_from).nonzero(as_tuple=True)
-        left, right = (rows[i] + row).numpy(), (j + column).numpy()
-        if below_diagonal:
-            left, right = left[left > right], right[left > right]
-        self._proposals.append((left, right))
-        self._waiting += len(left)
-        if self._waiting >= _SCREEN_PAIRS:
-            self._decide_all()
+    def _pairs_of(self, tile: Tile) -> int:
+        return sum(self._pairs_of_strip(strip) for strip in self._strips(tile))
 
-    def _decide_all(self) -> None:
-        """Decide what was proposed so far; many at a time, since each call costs as well."""
-        if not self._proposals:
-            return
-        left, right = (np.concatenate(side) for side in zip(*self._proposals, strict=True))
-        self._proposals, self._waiting = [], 0
-        for start in range(0, len(left), _SCREEN_PAIRS):
-            part = slice(start, start + _SCREEN_PAIRS)
-            self._decide(left[part], right[part])
+    def _pairs_of_strip(self, strip: _Strip) -> int:
+        height = len(range(strip.rows.start, strip.rows.stop))
+        width = len(range(strip.columns.start, strip.columns.stop))
+        if self._same and strip.rows.start == strip.columns.start:
+            return width * (width - 1) // 2 + width * (height - width)
+        return width * height
 
-    def _decide(self, left: Rows, right: Rows) -> None:
-        """Score proposals, first in float32, then those that are left by the definition."""
-        quick = np.einsum("ij,ij->i", self._left[left], self._right[right])
-        near = quick >= self._screen_from
-        left, right = left[near], right[near]
-        self._scored += len(near)
-        similarity = cosine(self._left, left, self._right, right)
-        distance = np.abs(similarity.astype(np.float64) - self._threshold)
-        self._borderline += int(np.count_nonzero(distance <= BORDERLINE))
-        found = similarity >= self._threshold
-        if found.any():
-            self._parts.append(_semantic(left[found], right[found], similarity[found]))
+    def _compare(self, strip: _Strip) -> Decided:
+        scanner = self._free.popleft()
+        try:
+            return self._compare_with(scanner, strip)
+        finally:
+            self._free.append(scanner)
 
-    def join(self, possible: int, *, swap: bool) -> Join:
-        """All pairs found; ``swap`` turns row > column into left < right."""
-        self._decide_all()
-        left, right, similarity = (
-            np.concatenate([getattr(part, name) for part in [Pairs.empty(), *self._parts]])
-            for name in ("left", "right", "similarity")
-        )
-        pairs = _semantic(right, left, similarity) if swap else _semantic(left, right, similarity)
-        return Join(
-            pairs,
-            SearchCertificate(
-                True, possible, possible, self._borderline, pairs_scored=self._scored
-            ),
-        )
-
-
-def _semantic(
-    left: Rows, right: Rows, similarity: np.ndarray[tuple[int], np.dtype[np.float32]]
-) -> Pairs:
-    return Pairs(left, right, similarity, np.full(len(left), Reason.SEMANTIC, np.uint8))
+    def _compare_with(self, scanner: Scanner, strip: _Strip) -> Decided:
+        rows, columns = strip.rows, strip.columns
+        left = scanner.left(self._left.numbers[rows.start : _up(rows.stop)])
+        right = scanner.right(self._right.numbers[columns.start : _up(columns.stop)])
+        parts = []
+        for found in scanner.scan(left, right, self._lowest):
+            i = found[:, 0].astype(np.int64) + rows.start
+            j = found[:, 1].astype(np.int64) + columns.start
+            # Codes of the rows that merely fill up are zero, which a low bound lets through.
+            real = (i < rows.stop) & (j < columns.stop)
+            if self._same:
+                real &= i > j
+            parts.append(self._judge.decide(i[real], j[real]))
+        return Decided.joined(parts)
 
 
-def seconds_to_compare(pairs: int, dimensions: int) -> float:
-    """Rough seconds to compare that many pairs whole, from a probe of a few blocks."""
-    import time
+def _padded(codes: Codes) -> Codes:
+    """Codes with rows of zeros up to a whole number of blocks."""
+    missing = _up(len(codes.numbers)) - len(codes.numbers)
+    return replace(codes, numbers=np.pad(codes.numbers, ((0, missing), (0, 0))))
 
-    import torch
 
-    block = torch.ones(BLOCK_ROWS, dimensions)
-    begun = time.perf_counter()
-    for _ in range(5):
-        (block @ block.T).amax(dim=1)
-    return pairs * (time.perf_counter() - begun) / (5 * BLOCK_ROWS * BLOCK_ROWS)
+def _up(rows: int) -> int:
+    return -(-rows // scan.MULTIPLE) * scan.MULTIPLE
+
+
+def seconds_to_compare(pairs: int) -> float:
+    """Rough seconds to compare that many pairs with codes of two chunks, from measured rates."""
+    scanner = scan.scanners()[0]
+    return pairs * (scanner.look_ns + 2 * scanner.chunk_ns) * 1e-9

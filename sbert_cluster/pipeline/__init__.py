@@ -1,8 +1,9 @@
 """The Python API itself: compositions of the stages, with progress by callback.
 
 Every function has the parameters of the command of the same name; nothing here prints.
-inputs · shared · dedup · embed · groups (describe · groups_folder · edit_groups · assign_groups) ·
-evaluate_clusters · plan · info · writing.
+inputs · shared · comparing · dedup · finished · rethreshold · update · index · search · embed ·
+groups (describe · groups_folder · edit_groups · assign_groups) · evaluate_clusters · plan · info ·
+writing.
 """
 
 from sbert_cluster.pipeline.assign_groups import AssignResult, assign_groups
@@ -11,15 +12,22 @@ from sbert_cluster.pipeline.edit_groups import edit_groups
 from sbert_cluster.pipeline.embed import EmbedResult, embed
 from sbert_cluster.pipeline.evaluate_clusters import evaluate_clusters
 from sbert_cluster.pipeline.groups import groups
+from sbert_cluster.pipeline.index import Hits, Index
 from sbert_cluster.pipeline.info import Info, clear_cache, info
 from sbert_cluster.pipeline.plan import Plan, plan
+from sbert_cluster.pipeline.rethreshold import rethreshold
+from sbert_cluster.pipeline.search import SearchResult, search
 from sbert_cluster.pipeline.shared import Shared
+from sbert_cluster.pipeline.update import update
 
 __all__ = [
     "AssignResult",
     "EmbedResult",
+    "Hits",
+    "Index",
     "Info",
     "Plan",
+    "SearchResult",
     "Shared",
     "assign_groups",
     "clear_cache",
@@ -30,4 +38,7 @@ __all__ = [
     "groups",
     "info",
     "plan",
+    "rethreshold",
+    "search",
+    "update",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -14,7 +14,8 @@ from sbert_cluster.duplicates.grouping import UnitSimilarity, best_rows, expand,
 from sbert_cluster.duplicates.keep import visiting_rank
 from sbert_cluster.duplicates.ladder import lift, pairs_of_rows
 from sbert_cluster.meter import Stopwatch, peak_memory_bytes, versions
-from sbert_cluster.neighbors.join import find_pairs, find_pairs_between, nearest_histogram
+from sbert_cluster.neighbors.histogram import nearest_histogram
+from sbert_cluster.neighbors.join import Join
 from sbert_cluster.options import (
     DEFAULT_THRESHOLD,
     DedupOptions,
@@ -23,6 +24,14 @@ from sbert_cluster.options import (
     KeepRule,
     OutputOptions,
     ReadOptions,
+)
+from sbert_cluster.pipeline.comparing import (
+    Comparing,
+    Known,
+    compare_between,
+    compare_within,
+    refuse_flood,
+    refuse_flood_between,
 )
 from sbert_cluster.pipeline.inputs import (
     Inputs,
@@ -46,6 +55,7 @@ from sbert_cluster.types import (
     Corpus,
     DedupResult,
     DuplicateGroups,
+    Histogram,
     Pairs,
     Reason,
     Rows,
@@ -66,6 +76,7 @@ def dedup(
     vector_column: str | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
+    yes: bool = False,
     seed: int = 0,
     progress: Progress = silent,
     **shared: Unpack[Shared],
@@ -83,7 +94,8 @@ def dedup(
         vector_column: Column of vectors made elsewhere; nothing is encoded then.
         output: A run folder, or a file for the kept rows; None: nothing is written.
         overwrite: Whether an existing result may be replaced.
-        seed: Of the sample behind the histogram; decisions do not depend on it.
+        yes: Whether to go on where more than 50 million pairs are expected.
+        seed: Of the samples behind the histogram and the forecast; decisions do not depend on it.
         progress: Told how far each stage is.
         **shared: See :class:`~sbert_cluster.pipeline.shared.Shared`.
 
@@ -91,7 +103,7 @@ def dedup(
         Pairs, decisions and manifest. ``result.kept`` is the frame of kept rows.
 
     Raises:
-        UsageError: For an input or option that cannot be used.
+        UsageError: For an input or option that cannot be used, or a flood of pairs.
         ModelError: For a model that cannot be used.
         RunFolderError: If the result cannot be written.
     """
@@ -101,12 +113,11 @@ def dedup(
     )
     write = OutputOptions(output=Path(output) if output else None, overwrite=overwrite)
     read, encode = read_options(shared, vector_column), encode_options(shared)
-    job = _Job(read, encode, decide, write, seed, progress)
-    return job.run(inputs, against)
+    return Job(read, encode, decide, write, seed, progress, yes=yes).run(inputs, against)
 
 
 @dataclass(frozen=True)
-class _Compared:
+class Compared:
     """Pairs of rows, decisions about rows, and what was looked at."""
 
     pairs: Pairs
@@ -115,7 +126,7 @@ class _Compared:
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """One run: the options of every stage, and who listens."""
 
     read: ReadOptions
@@ -124,8 +135,12 @@ class _Job:
     write: OutputOptions
     seed: int
     progress: Progress
+    yes: bool = False
+    known: Known | None = None
+    """Pairs that an earlier run found among the first rows."""
 
     def run(self, inputs: Inputs, against: Inputs | None) -> DedupResult:
+        """Read, encode, compare, decide and write."""
         watch = Stopwatch("read", "encode", "compare", "decide", "write")
         destination = Destination.checked(self.write)
         encoder = open_encoder(self.read, self.encode, self.progress)
@@ -137,13 +152,15 @@ class _Job:
             # Before the long work, so that a wrong column or file name is told at once.
             rank = visiting_rank(self.decide.keep, corpus.frame, texts)
             destination.check_format(corpus, self.read.format)
+            if self.known is not None:
+                self.known.check(corpus, encoder.fingerprint.key if encoder else "")
         with watch.stage("encode"):
             corpora = [corpus] if other is None else [corpus, other]
             made = embed_units(corpora, texts + other_texts, encoder, self.progress)
         compared = self._compare(made, rank, len(corpus), watch, alone=other is None)
         with watch.stage("compare"):
             histogram = nearest_histogram(made.embeddings.vectors, seed=self.seed)
-        manifest = self._manifest(corpus, other, made, compared, watch)
+        manifest = self.manifest(corpus, other, made, compared, histogram, watch)
         result = DedupResult(
             corpus,
             texts,
@@ -158,42 +175,52 @@ class _Job:
 
     def _compare(
         self, made: UnitVectors, rank: Rows, rows: int, watch: Stopwatch, *, alone: bool
-    ) -> _Compared:
+    ) -> Compared:
         if alone:
             return self._within(made, rank, watch)
         return self._between(made, Sides(made.units, rows), watch)
 
-    def _within(self, made: UnitVectors, rank: Rows, watch: Stopwatch) -> _Compared:
-        units, vectors = made.units, made.embeddings.vectors
+    def _within(self, made: UnitVectors, rank: Rows, watch: Stopwatch) -> Compared:
+        vectors, threshold = made.embeddings.vectors, self.decide.threshold
         with watch.stage("compare"):
-            join = find_pairs(vectors, self.decide.threshold, self.progress)
+            if not self.yes:
+                refuse_flood(vectors, threshold, self.seed)
+            join = compare_within(made.units, vectors, self._comparing(made), self.known)
         with watch.stage("decide"):
-            pairs = lift(units, join.pairs)
-            order = rank[best_rows(units, rank)]
-            leader = find_leaders(pairs, order, self.decide.grouping)
-            groups = expand(units, leader, rank, UnitSimilarity(units, vectors))
-            return _Compared(pairs_of_rows(units, pairs), groups, join.certificate)
+            return self.decided(made, rank, join)
 
-    def _between(self, made: UnitVectors, sides: Sides, watch: Stopwatch) -> _Compared:
-        vectors, left, right = made.embeddings.vectors, sides.left, sides.right
+    def _between(self, made: UnitVectors, sides: Sides, watch: Stopwatch) -> Compared:
+        vectors, threshold = made.embeddings.vectors, self.decide.threshold
         with watch.stage("compare"):
-            join = find_pairs_between(
-                vectors[left], vectors[right], self.decide.threshold, self.progress
-            )
+            if not self.yes:
+                refuse_flood_between(sides, vectors, threshold, self.seed)
+            join = compare_between(sides, vectors, self._comparing(made), self.known)
         with watch.stage("decide"):
-            found = replace(join.pairs, left=left[join.pairs.left], right=right[join.pairs.right])
-            pairs = lift_between(sides, found)
-            rows = pairs_of_rows_between(sides, pairs)
-            return _Compared(rows, match_rows(sides, pairs), join.certificate)
+            return decided_between(sides, join)
 
-    def _manifest(
+    def _comparing(self, made: UnitVectors) -> Comparing:
+        return Comparing.planned(self.decide.threshold, self.encode, made.device, self.progress)
+
+    def decided(self, made: UnitVectors, rank: Rows, join: Join) -> Compared:
+        """What becomes of the rows, given the pairs of units found by their vectors."""
+        units = made.units
+        pairs = lift(units, join.pairs)
+        order = rank[best_rows(units, rank)]
+        leader = find_leaders(pairs, order, self.decide.grouping)
+        groups = expand(units, leader, rank, UnitSimilarity(units, made.embeddings.vectors))
+        return Compared(pairs_of_rows(units, pairs), groups, join.certificate)
+
+    def manifest(
         self,
         corpus: Corpus,
         other: Corpus | None,
         made: UnitVectors,
-        compared: _Compared,
+        compared: Compared,
+        histogram: Histogram,
         watch: Stopwatch,
     ) -> RunManifest:
+        """Everything about the run that is not rows."""
+        nearest = {"counts": histogram.counts.tolist(), "rows": histogram.rows}
         return RunManifest(
             command="dedup",
             arguments=self._arguments(other),
@@ -207,7 +234,10 @@ class _Job:
             peak_memory_bytes=peak_memory_bytes(),
             versions=versions(),
             notes=(*corpus.notes, *made.notes, *warn_of_crowding(made.embeddings)),
-            extra={} if other is None else {"against": describe_inputs(other)},
+            extra={
+                "nearest": nearest,
+                **({} if other is None else {"against": describe_inputs(other)}),
+            },
         )
 
     def _arguments(self, other: Corpus | None) -> dict[str, Any]:
@@ -217,19 +247,32 @@ class _Job:
             "grouping": str(self.decide.grouping),
             "against": None if other is None else [source.path for source in other.sources],
             "text_columns": list(self.read.text_columns),
+            "id_column": self.read.id_column,
+            "vector_column": self.read.vector_column,
+            "format": str(self.read.format) if self.read.format else None,
+            "encoding": self.read.encoding,
             "model": self.encode.model,
             **reading_arguments(self.encode),
             "device": self.encode.device,
             "precision": str(self.encode.precision),
             "batch_tokens": self.encode.batch_tokens,
+            "max_rows_in_memory": self.encode.max_rows_in_memory,
+            "max_memory": self.encode.max_memory,
             "cache": self.encode.use_cache,
+            "cache_dir": str(self.encode.cache_dir) if self.encode.cache_dir else None,
             "output": str(self.write.output) if self.write.output else None,
             "overwrite": self.write.overwrite,
             "seed": self.seed,
         }
 
 
-def _counts(rows: int, made: UnitVectors, compared: _Compared) -> dict[str, int]:
+def decided_between(sides: Sides, join: Join) -> Compared:
+    """What becomes of the input's rows, given the pairs of units found by their vectors."""
+    pairs = lift_between(sides, join.pairs)
+    return Compared(pairs_of_rows_between(sides, pairs), match_rows(sides, pairs), join.certificate)
+
+
+def _counts(rows: int, made: UnitVectors, compared: Compared) -> dict[str, int]:
     index = made.units.index[:rows]
     present = index[index >= 0]
     groups = compared.groups

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
 import numpy as np
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from sbert_cluster.corpus.texts import texts_of
 from sbert_cluster.corpus.writing import atomic_file
@@ -33,6 +35,9 @@ from sbert_cluster.progress import Progress, silent
 from sbert_cluster.runs import refuse_existing
 from sbert_cluster.types import Corpus, RunManifest, Vectors
 
+_BATCH_ROWS = 65_536
+"""Rows of a table that is written part by part."""
+
 
 @dataclass(frozen=True)
 class EmbedResult:
@@ -54,13 +59,22 @@ class EmbedResult:
 
         The vector of an empty text is null.
         """
-        width = self.vectors.shape[1]
-        vector = pl.Series("vector", self.vectors, dtype=pl.Array(pl.Float32, width))
-        columns = [pl.Series("sbert_row", np.arange(len(self.corpus), dtype=np.int64))]
+        return pl.concat(self.batches()) if len(self.corpus) else self._part(slice(0, 0))
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        """The same, some rows at a time, so that vectors are not held twice."""
+        for start in range(0, len(self.corpus), _BATCH_ROWS):
+            yield self._part(slice(start, start + _BATCH_ROWS))
+
+    def _part(self, rows: slice) -> pl.DataFrame:
+        vectors = self.vectors[rows]
+        vector = pl.Series("vector", vectors, dtype=pl.Array(pl.Float32, vectors.shape[1]))
+        numbers = np.arange(len(self.corpus), dtype=np.int64)[rows]
+        columns = [pl.Series("sbert_row", numbers)]
         if self.corpus.id_column:
-            columns.append(self.corpus.frame.get_column(self.corpus.id_column))
-        frame = pl.DataFrame([*columns, vector, pl.Series("truncated", self.truncated)])
-        present = pl.Series(self.present)
+            columns.append(self.corpus.frame.get_column(self.corpus.id_column)[rows])
+        frame = pl.DataFrame([*columns, vector, pl.Series("truncated", self.truncated[rows])])
+        present = pl.Series(self.present[rows])
         return frame.with_columns(pl.when(present).then(pl.col("vector")).alias("vector"))
 
 
@@ -95,13 +109,30 @@ def embed(
     result = _encode(inputs, read_options(shared), encode_options(shared), watch, progress)
     if target:
         with watch.stage("write"), atomic_file(target) as path:
-            frame = result.to_frame()
-            if target.suffix.lower() == ".parquet":
-                frame.write_parquet(path)
-            else:
-                frame.write_ipc(path)
+            _write(result, path, parquet=target.suffix.lower() == ".parquet")
         progress("writing", 1, 1, "files")
     return replace(result, manifest=result.manifest.with_costs(watch.read(), peak_memory_bytes()))
+
+
+def _write(result: EmbedResult, path: Path, *, parquet: bool) -> None:
+    """Write batch by batch; a whole frame would hold all vectors twice."""
+    schema = result._part(slice(0, 0)).schema
+
+    def source(
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,
+    ) -> Iterator[pl.DataFrame]:
+        # Everything is written: nobody asks for a part.
+        assert (with_columns, predicate, n_rows) == (None, None, None), batch_size
+        yield from result.batches()
+
+    rows = register_io_source(source, schema=schema)
+    if parquet:
+        rows.sink_parquet(path)
+    else:
+        rows.sink_ipc(path)
 
 
 def _checked(target: Path | None, *, overwrite: bool) -> Path | None:
@@ -132,8 +163,12 @@ def _encode(
         made = embed_units([corpus], texts, encoder, progress)
     index = made.units.index
     present = index >= 0
-    vectors = np.zeros((len(corpus), made.embeddings.vectors.shape[1]), np.float32)
-    vectors[present] = made.embeddings.vectors[index[present]]
+    if np.array_equal(index, np.arange(len(corpus))):
+        # Each row has its own vector: no need to hold them twice.
+        vectors = made.embeddings.vectors
+    else:
+        vectors = np.zeros((len(corpus), made.embeddings.vectors.shape[1]), np.float32)
+        vectors[present] = made.embeddings.vectors[index[present]]
     truncated = np.zeros(len(corpus), np.bool_)
     truncated[present] = made.embeddings.truncated[index[present]]
     manifest = RunManifest(

@@ -13,7 +13,9 @@ from sbert_cluster.duplicates.ladder import Units, units_of_texts, units_of_vect
 from sbert_cluster.encoder.encoder import Encoder
 from sbert_cluster.encoder.estimate import seconds_to_encode
 from sbert_cluster.meter import free_memory_bytes
+from sbert_cluster.neighbors.forecast import Forecast, forecast_sample
 from sbert_cluster.neighbors.join import seconds_to_compare
+from sbert_cluster.options import DedupOptions
 from sbert_cluster.pipeline.inputs import Inputs, open_encoder, read_inputs
 from sbert_cluster.pipeline.shared import (
     Shared,
@@ -22,12 +24,16 @@ from sbert_cluster.pipeline.shared import (
     read_options,
 )
 from sbert_cluster.progress import Progress, silent
-from sbert_cluster.types import Corpus
+from sbert_cluster.types import Corpus, Vectors
 
 _START_S = 4.0
 """Seconds to load the libraries and the model."""
 _BASE_BYTES = 700_000_000
 """Python, torch, transformers and their buffers, measured."""
+_KNOWN_ENOUGH = 1_000
+"""Texts whose vectors must be known for a forecast of the pairs, if there are not fewer."""
+_SAMPLE_ROWS = 20_000
+"""Vectors that are read for it."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,9 @@ class Plan:
     """Of these, texts that need no encoding."""
     pairs: int
     """Pairs to compare."""
+    expected: Forecast | None
+    """How many of them reach the threshold, told by a sample; None where too few vectors are known
+    before the texts are encoded, or no threshold was given."""
     minutes: float
     """Rough time, from a probe of this machine."""
     memory_bytes: int
@@ -62,7 +71,9 @@ def plan(
     inputs: Inputs,
     *,
     against: Inputs | None = None,
+    threshold: float | None = None,
     vector_column: str | None = None,
+    seed: int = 0,
     progress: Progress = silent,
     **shared: Unpack[Shared],
 ) -> Plan:
@@ -71,7 +82,9 @@ def plan(
     Args:
         inputs: As for ``dedup``.
         against: As for ``dedup``.
+        threshold: As for ``dedup``; None: nothing is compared.
         vector_column: As for ``dedup``.
+        seed: Of the sample.
         progress: Told how far the reading is.
         **shared: See :class:`~sbert_cluster.pipeline.shared.Shared`.
 
@@ -84,12 +97,17 @@ def plan(
     sources = [inputs] if against is None else [inputs, against]
     corpora = [read_inputs(source, read, progress) for source in sources]
     texts = [text for corpus in corpora for text in texts_of(corpus)]
-    units, width = _fold(corpora, texts, encoder)
+    units, vectors = _fold(corpora, texts, encoder)
+    width = encoder.fingerprint.dimensions if encoder else vectors.shape[1]
     todo = [texts[row] for row in units.first]
     cached = encoder.count_cached(todo) if encoder else 0
     pairs = _pairs(units.index[: len(corpora[0])], units.index[len(corpora[0]) :])
-    seconds = _START_S + seconds_to_compare(pairs, width)
-    memory = _BASE_BYTES + 4 * len(units) * width + 3 * sum(map(len, texts))
+    if encoder and threshold is not None and cached >= min(len(todo), _KNOWN_ENOUGH):
+        vectors = encoder.sample_cached(todo, _SAMPLE_ROWS, seed)
+    seconds = _START_S + seconds_to_compare(pairs)
+    held = 4 * len(units) * width if not encoder or encoder.holds(len(units)) else 0
+    # Codes of at most three chunks, and what the threads of the comparison hold.
+    memory = _BASE_BYTES + held + 192 * len(units) + 3 * sum(map(len, texts))
     memory += 3 * sum(int(corpus.frame.estimated_size()) for corpus in corpora)
     if encoder:
         share = 1 - cached / max(1, len(todo))
@@ -101,6 +119,7 @@ def plan(
         distinct=len(units),
         cached=cached,
         pairs=pairs,
+        expected=_expected(vectors, threshold, pairs, seed),
         minutes=round(seconds / 60, 2),
         memory_bytes=memory,
         free_memory_bytes=free_memory_bytes(),
@@ -110,14 +129,25 @@ def plan(
     )
 
 
-def _fold(corpora: list[Corpus], texts: list[str], encoder: Encoder | None) -> tuple[Units, int]:
-    """The units, and the length of a vector."""
+def _expected(vectors: Vectors, threshold: float | None, pairs: int, seed: int) -> Forecast | None:
+    """The forecast from the vectors that are known; None where there are none."""
+    if threshold is None:
+        return None
+    DedupOptions(threshold=threshold)  # refuses one that is out of range
+    return forecast_sample(vectors, threshold, pairs, seed=seed) if len(vectors) > 1 else None
+
+
+def _fold(
+    corpora: list[Corpus], texts: list[str], encoder: Encoder | None
+) -> tuple[Units, Vectors]:
+    """The units, and their vectors where these come with the rows."""
     if encoder:
-        return units_of_texts(texts), encoder.fingerprint.dimensions
+        return units_of_texts(texts), np.empty((0, 0), np.float32)
     parts = [vectors_of(corpus) for corpus in corpora]
     vectors = np.concatenate([vectors for vectors, _ in parts])
     present = np.concatenate([present for _, present in parts])
-    return units_of_vectors(vectors, present, texts), vectors.shape[1]
+    units = units_of_vectors(vectors, present, texts)
+    return units, vectors[units.first]
 
 
 def _pairs(

@@ -34,6 +34,7 @@ class Shared(TypedDict, total=False):
     ``precision``: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
     ``batch_tokens``: tokens in one forward pass; None: by device.
     ``max_rows_in_memory``: above this number of distinct texts, vectors are held in a file.
+    ``max_memory``: likewise above half of this amount, such as ``6G``; None: half of what is free.
     ``cache_dir``: folder of the embedding cache; None: the user's.
     ``cache``: whether vectors are looked up in and added to the cache.
     """
@@ -50,6 +51,7 @@ class Shared(TypedDict, total=False):
     precision: str
     batch_tokens: int | None
     max_rows_in_memory: int
+    max_memory: str | None
     cache_dir: str | Path | None
     cache: bool
 
@@ -94,6 +96,7 @@ def encode_options(shared: Shared) -> EncodeOptions:
         batch_tokens=shared.get("batch_tokens"),
         cache_dir=Path(cache_dir) if cache_dir else None,
         use_cache=shared.get("cache", True),
+        max_memory=shared.get("max_memory"),
         **limits,
     )
 

@@ -178,6 +178,8 @@ def test_threshold_outside_its_range_is_refused(dedup, tmp_path, threshold):
         (["--precision", "fp8"], ["fp8", "bf16"]),
         (["--batch-tokens", "0"], ["--batch-tokens"]),
         (["--max-rows-in-memory", "0"], ["--max-rows-in-memory"]),
+        (["--max-memory", "plenty"], ["--max-memory", "plenty", "6G"]),
+        (["--max-memory", "0"], ["--max-memory"]),
         (["--thresold", "0.9"], ["--thresold", "--threshold"]),
         (["--output", "kept.xlsx"], ["xlsx", ".csv"]),
         (["--encoding", "klingon"], ["klingon"]),

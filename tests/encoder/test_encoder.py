@@ -125,6 +125,19 @@ def test_vectors_held_in_a_file(make_model, encode, random_texts, tmp_path, use_
     assert all(".sqlite" in path.name for path in tmp_path.iterdir())
 
 
+def test_memory_that_may_be_taken_decides_as_well(make_model, encode, monkeypatch):
+    """Vectors of more than half of --max-memory lie in a file; by default half of it is free."""
+    from sbert_cluster.encoder import encoder
+
+    texts = [f"text {i}" for i in range(5_000)]
+    options = {"max_memory": "1M", "batch_tokens": 4_096}
+    # 5,000 vectors of 32 numbers are 625 kB.
+    assert isinstance(encode(make_model(), texts, **options).vectors, np.memmap)
+    assert not isinstance(encode(make_model(), texts).vectors, np.memmap)
+    monkeypatch.setattr(encoder, "free_memory_bytes", lambda: 2**20)
+    assert isinstance(encode(make_model(), texts).vectors, np.memmap)
+
+
 def test_windows_are_put_together_again(make_model, encode, random_texts, monkeypatch):
     """Texts that are tokenised in several windows come back in order."""
     from sbert_cluster.encoder import encoder

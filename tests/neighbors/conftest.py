@@ -16,7 +16,7 @@ OFFSETS = (0, 3e-8, -3e-8, 1e-7, -1e-7, 1e-6, -1e-6, 4.9e-4, -4.9e-4, 5.1e-4, -5
 
 
 @st.composite
-def _cases(draw, max_rows=36):
+def _cases(draw, max_rows=70):
     """(vectors, threshold): unit and zero rows, many of them close to the threshold."""
     listed = st.sampled_from(THRESHOLDS)
     threshold = draw(st.one_of(listed, st.floats(0.05, 1.0)))

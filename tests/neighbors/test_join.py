@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_cluster.neighbors import join, prefix, similarity
+from sbert_cluster.neighbors import codes, join, similarity
 from sbert_cluster.types import Reason
 
 BAND = 5e-4
-SETTINGS = settings(max_examples=60, deadline=None)
-sizes = st.tuples(st.integers(1, 9), st.integers(1, 9))
+SETTINGS = settings(max_examples=25, deadline=None)
+# (rows of a tile, rows of a strip, chunks of a code); blocks of 32 rows are the least there is.
+sizes = st.sampled_from([(32, 32, 1), (64, 32, 2), (96, 64, 1), (96, 32, 3)])
 
 
-def with_blocks(rows, length, find, *arguments):
-    """Call with small blocks and prefixes, so that few rows cross many borders."""
+def with_tiles(size, find, *arguments):
+    """Call with small tiles and codes of a given length, so that few rows cross many borders."""
+    rows, strip, chunks = size
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(join, "BLOCK_ROWS", rows)
-        patch.setattr(prefix, "WORTH_ROWS", 2)
-        patch.setattr(prefix, "LENGTHS", (length,))
-        # Scoring is declared free, so that a prefix is taken however little it rules out.
-        patch.setattr(prefix, "_COST_SCORE", 0.0)
-        patch.setattr(prefix, "_SAMPLE_LEFT", 1)
+        patch.setattr(join, "TILE_ROWS", rows)
+        patch.setattr(join, "STRIP_ROWS", strip)
+        patch.setattr(join, "choose_coder", partial(coder_of_length, chunks))
         return find(*arguments)
+
+
+def coder_of_length(chunks, left, right, threshold, scanner):
+    """A coder on principal axes, however few rows there are."""
+    del threshold, scanner
+    sides = (left, right)
+    sample = np.concatenate(sides)
+    if not len(sample):
+        return codes.Coder.fitted(None, -(-left.shape[1] // codes.CHUNK), *sides)
+    count = min(left.shape[1], chunks * codes.CHUNK - codes.REST_NUMBERS)
+    axes = codes.principal_axes(sample, count).first(count)
+    return codes.Coder.fitted(axes, chunks, *sides)
 
 
 def as_dict(pairs):
@@ -66,14 +78,14 @@ def clustered():
 
 
 def test_pairs_equal_a_plain_loop(cases, reference_cosine):
-    """The pairs and their similarities are those of a loop over all pairs, for any blocks."""
+    """The pairs and their similarities are those of a loop over all pairs, for any tiles."""
 
     @SETTINGS
     @given(cases(), sizes)
-    def check(case, blocks):
+    def check(case, size):
         vectors, threshold = case
         expected = all_similarities(vectors, reference_cosine)
-        found = with_blocks(*blocks, join.find_pairs, vectors, threshold)
+        found = with_tiles(size, join.find_pairs, vectors, threshold)
         assert as_dict(found.pairs) == at_least(expected, threshold)
         assert found.certificate.borderline == borderline(expected, threshold)
         assert (found.pairs.reason == Reason.SEMANTIC).all()
@@ -82,16 +94,16 @@ def test_pairs_equal_a_plain_loop(cases, reference_cosine):
 
 
 def test_pairs_between_equal_a_plain_loop(two_sided, reference_cosine):
-    """The pairs between two sets are those of a loop over both, for any blocks."""
+    """The pairs between two sets are those of a loop over both, for any tiles."""
 
     @SETTINGS
     @given(two_sided(), sizes)
-    def check(case, blocks):
+    def check(case, size):
         left, right, threshold = case
         expected = {
             (i, j): reference_cosine(a, b) for i, a in enumerate(left) for j, b in enumerate(right)
         }
-        found = with_blocks(*blocks, join.find_pairs_between, left, right, threshold)
+        found = with_tiles(size, join.find_pairs_between, left, right, threshold)
         assert as_dict(found.pairs) == at_least(expected, threshold)
         assert found.certificate.borderline == borderline(expected, threshold)
         assert found.certificate.pairs_possible == len(left) * len(right)
@@ -108,7 +120,7 @@ def test_values_have_the_promised_shape(cases):
     @given(cases())
     def check(case):
         vectors, threshold = case
-        found = with_blocks(7, 5, join.find_pairs, vectors, threshold)
+        found = with_tiles((32, 32, 1), join.find_pairs, vectors, threshold)
         pairs = found.pairs
         assert pairs.left.dtype == pairs.right.dtype == np.int64
         assert pairs.similarity.dtype == np.float32
@@ -124,20 +136,25 @@ def test_values_have_the_promised_shape(cases):
     check()
 
 
-def test_similarities_are_bit_identical_for_any_blocks(cases):
-    """Block sizes and the number of pairs scored at a time change no bit of the answer."""
+def test_similarities_are_bit_identical_for_any_tiles(cases):
+    """Sizes of tiles and the number of pairs scored at a time change no bit of the answer."""
 
     @SETTINGS
     @given(cases(), sizes, sizes, st.integers(1, 20))
-    def check(case, blocks, other_blocks, chunk):
-        one = with_blocks(*blocks, join.find_pairs, *case)
+    def check(case, size, other_size, chunk):
+        one = with_tiles(size, join.find_pairs, *case)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(similarity, "_CHUNK", chunk)
-            other = with_blocks(*other_blocks, join.find_pairs, *case)
+            other = with_tiles(other_size, join.find_pairs, *case)
         one_pairs, other_pairs = one.pairs.ordered(), other.pairs.ordered()
-        # How many are scored in full depends on the prefix; nothing else does.
+        # How many are scored in full depends on the codes; nothing else does.
         assert (
-            replace(one.certificate, pairs_scored=other.certificate.pairs_scored)
+            replace(
+                one.certificate,
+                pairs_pruned=other.certificate.pairs_pruned,
+                pairs_scored=other.certificate.pairs_scored,
+                pairs_rescored=other.certificate.pairs_rescored,
+            )
             == other.certificate
         )
         assert one_pairs.left.tobytes() == other_pairs.left.tobytes()
@@ -156,7 +173,7 @@ def test_order_of_rows_only_renumbers_the_pairs(cases):
         vectors, threshold = case
         order = list(range(len(vectors)))
         random.shuffle(order)
-        shuffled = with_blocks(7, 5, join.find_pairs, vectors[order], threshold)
+        shuffled = with_tiles((32, 32, 1), join.find_pairs, vectors[order], threshold)
         renumbered = {
             (min(order[i], order[j]), max(order[i], order[j])): s
             for (i, j), s in as_dict(shuffled.pairs).items()
@@ -166,13 +183,13 @@ def test_order_of_rows_only_renumbers_the_pairs(cases):
     check()
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 4, 5, 6, 7, 8, 13, 14, 15, 34, 35, 36])
+@pytest.mark.parametrize("n", [0, 1, 2, 31, 32, 33, 63, 64, 65, 100])
 @pytest.mark.parametrize("d", [1, 2, 512])
 def test_one_cluster_of_any_size_is_found_whole(n, d):
-    """Rows that are all the same are all paired, at and around the borders of blocks."""
+    """Rows that are all the same are all paired, at and around the borders of tiles."""
     row = np.random.default_rng(n).normal(size=d)
     vectors = np.tile((row / np.linalg.norm(row)).astype(np.float32), (n, 1))
-    found = with_blocks(7, 5, join.find_pairs, vectors, 1.0)
+    found = with_tiles((32, 32, 1), join.find_pairs, vectors, 1.0)
     assert set(as_dict(found.pairs)) == {(i, j) for i in range(n) for j in range(i + 1, n)}
     assert (found.pairs.similarity == 1).all()
 
@@ -180,13 +197,13 @@ def test_one_cluster_of_any_size_is_found_whole(n, d):
 def test_orthogonal_and_opposite_rows_are_no_pairs():
     """Similarities of 0 and of -1 are below any threshold, yet all pairs were compared."""
     vectors = np.concatenate([np.eye(9), -np.eye(9)]).astype(np.float32)
-    found = with_blocks(7, 5, join.find_pairs, vectors, 0.05)
+    found = with_tiles((32, 32, 1), join.find_pairs, vectors, 0.05)
     assert not len(found.pairs)
     assert found.certificate.pairs_compared == 18 * 17 // 2
 
 
-def test_real_blocks_find_what_one_large_product_finds(clustered):
-    """With blocks as they are, 5,123 rows give the pairs of a float64 product of all with all."""
+def test_real_tiles_find_what_one_large_product_finds(clustered):
+    """With tiles as they are, 5,123 rows give the pairs of a float64 product of all with all."""
     found = as_dict(join.find_pairs(clustered, 0.9).pairs)
     wide = clustered.astype(np.float64)
     norms = np.sqrt((wide * wide).sum(axis=1))
@@ -199,7 +216,7 @@ def test_real_blocks_find_what_one_large_product_finds(clustered):
     assert found == expected
 
 
-def test_real_blocks_between_agree_with_pairs_within(clustered):
+def test_real_tiles_between_agree_with_pairs_within(clustered):
     """Two parts compared with each other give the pairs of the whole that cross the cut."""
     cut = 4_097
     across = as_dict(join.find_pairs_between(clustered[:cut], clustered[cut:], 0.9).pairs)
@@ -209,12 +226,20 @@ def test_real_blocks_between_agree_with_pairs_within(clustered):
     assert across == expected
 
 
+def test_a_side_may_be_compared_with_itself():
+    """Between a set and the very same set, each row also meets itself."""
+    vectors = np.eye(40, dtype=np.float32)
+    found = as_dict(join.find_pairs_between(vectors, vectors, 0.9).pairs)
+    assert set(found) == {(i, i) for i in range(40)}
+
+
 def test_progress_ends_with_all_pairs():
     """The listener hears a number that never falls and ends with the number of pairs."""
     heard = []
-    vectors = np.eye(15, dtype=np.float32)
-    with_blocks(7, 5, join.find_pairs, vectors, 0.9, lambda *told: heard.append(told))
-    assert heard == [("comparing", done, 105, "pairs") for done in (21, 91, 105)]
+    vectors = np.eye(70, dtype=np.float32)
+    with_tiles((32, 32, 1), join.find_pairs, vectors, 0.9, lambda *told: heard.append(told))
+    expected = (496, 1_520, 2_016, 2_208, 2_400, 2_415)
+    assert heard == [("comparing", done, 2_415, "pairs") for done in expected]
 
 
 def test_other_length_is_refused():

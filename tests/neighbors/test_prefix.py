@@ -1,13 +1,13 @@
-"""The bound is an upper bound, and it rules out nearly everything on real texts."""
+"""The prefix bound is an upper bound."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_cluster.neighbors import join, prefix
+from sbert_cluster.neighbors.nearest.prefix import Prefix
+from sbert_cluster.neighbors.similarity import rounding_allowance
 
 
 def unit_rows(random, rows, dimensions, spread):
@@ -22,54 +22,19 @@ def unit_rows(random, rows, dimensions, spread):
     st.integers(2, 300),
     st.integers(17, 200),
     st.sampled_from([0.5, 0.9, 0.99, 1.0]),
-    st.sampled_from(prefix.LENGTHS),
+    st.integers(1, 17),
 )
 def test_bound_is_never_below_the_cosine(seed, rows, dimensions, spread, length):
-    """The product of two prefixes plus the allowance is at least the cosine, for any vectors."""
+    """The product of two prefixes plus the allowance is at least the cosine, on any axes."""
     random = np.random.default_rng(seed)
     vectors = unit_rows(random, rows, dimensions, spread)
     # Exact copies, opposites and a zero row are where a bound is tight or odd.
     vectors[1] = vectors[0]
     vectors[-1] = -vectors[0] if rows > 2 else 0
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prefix, "WORTH_ROWS", 2)
-        patch.setattr(prefix, "LENGTHS", (length,))
-        patch.setattr(prefix, "_COST_SCORE", 0.0)
-        patch.setattr(prefix, "_SAMPLE_LEFT", 1)
-        chosen = prefix.choose_prefix(vectors, 0.9)
-    assert (chosen.axes is None) == (length + 1 >= dimensions)
-    numbers = chosen.of(vectors)
-    bounds = (numbers @ numbers.T).astype(np.float64) + chosen.allowance
+    axes = np.linalg.qr(random.normal(size=(dimensions, length)))[0]
+    prefix = Prefix(axes, rounding_allowance(length + 1))
+    numbers = prefix.of(vectors)
+    assert numbers.shape == (rows, length + 1)
+    bounds = (numbers @ numbers.T).astype(np.float64) + prefix.allowance
     exact = vectors.astype(np.float64) @ vectors.astype(np.float64).T
     assert (bounds >= exact).all()
-
-
-def test_prefix_is_chosen_where_it_pays():
-    """On vectors with falling spectrum a short prefix is chosen, and few pairs are scored."""
-    vectors = unit_rows(np.random.default_rng(0), 4_000, 96, 0.9)
-    chosen = prefix.choose_prefix(vectors, 0.95)
-    assert chosen.axes is not None
-    assert chosen.axes.shape[1] < 96
-    certificate = join.find_pairs(vectors, 0.95).certificate
-    assert certificate.pairs_compared == certificate.pairs_possible == 4_000 * 3_999 // 2
-    assert certificate.pairs_scored < certificate.pairs_possible / 100
-
-
-def test_prefix_is_left_out_where_it_does_not_pay():
-    """On isotropic vectors, or few, everything is compared whole."""
-    isotropic = unit_rows(np.random.default_rng(0), 4_000, 32, 1.0)
-    assert prefix.choose_prefix(isotropic, 0.1).axes is None
-    assert prefix.choose_prefix(isotropic[:100], 0.9).axes is None
-
-
-def test_sample_decides_no_pair():
-    """Another sample gives other axes, and the very same pairs."""
-    vectors = unit_rows(np.random.default_rng(1), 3_000, 64, 0.9)
-    vectors[1_500:] = vectors[:1_500]
-    first = join.find_pairs(vectors, 0.9).pairs.ordered()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prefix, "SAMPLE_ROWS", 1_200)
-        patch.setattr(prefix, "LENGTHS", (20,))
-        other = join.find_pairs(vectors, 0.9).pairs.ordered()
-    for name in ("left", "right", "similarity"):
-        assert np.array_equal(getattr(first, name), getattr(other, name))

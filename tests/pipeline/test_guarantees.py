@@ -143,7 +143,7 @@ def test_single_groups_are_connected_components(frames, similarities):
 
 
 def test_same_answer_for_any_sizes(frames):
-    """Blocks and the number of rows in memory change no bit of pairs, decisions and counts."""
+    """Tiles and the number of rows in memory change no bit of pairs, decisions and counts."""
 
     @SETTINGS
     @given(frames(), thresholds, groupings, st.integers(1, 9))
@@ -155,7 +155,8 @@ def test_same_answer_for_any_sizes(frames):
 
         expected = decisions(run())
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(join, "BLOCK_ROWS", rows)
+            patch.setattr(join, "TILE_ROWS", 32 * rows)
+            patch.setattr(join, "STRIP_ROWS", 32)
             assert decisions(run(max_rows_in_memory=1, seed=7)) == expected
 
     check()
