@@ -172,7 +172,7 @@ def _overall(vocabulary: Vocabulary) -> dict[str, float]:
 def _name(vocabulary: Vocabulary, cluster: int, overall: dict[str, float], average: float) -> Name:
     rows, size = vocabulary.rows[cluster], vocabulary.sizes[cluster]
     # A word of one or two rows is no topic, unless the cluster is tiny.
-    least = min(size // 4 + 1, max(3, round(0.03 * size)))
+    least = min(size // 4 + 1, max(3, round(0.03 * size)), max(rows.values(), default=1))
     scored = {
         term: count / size * float(np.log1p(average / overall[term])) * _favour(term, count, rows)
         for term, count in rows.items()
@@ -221,7 +221,9 @@ def _same_stem(a: str, b: str) -> bool:
     common = 0
     while common < len(short) and short[common] == long[common]:
         common += 1
-    return common >= 3 and common >= len(short) - 2 and common >= 0.6 * len(long)
+    if common >= 3 and common >= len(short) - 2 and common >= 0.5 * len(long):
+        return True
+    return len(short) >= 5 and short in long
 
 
 def _told_apart(names: list[Name]) -> list[Name]:

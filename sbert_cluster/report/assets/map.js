@@ -4,6 +4,7 @@
   const byId = (id) => document.getElementById(id);
   const ROWS_AT_A_TIME = 60;
   const NAME_GAP = 3;
+  const MOST_NAMES = 60;
 
   // --- the data ----------------------------------------------------------------------------
 
@@ -196,7 +197,7 @@
       const box = [left, y - one.height / 2, left + one.width, y + one.height / 2];
       const isOutside = x < 0 || y < 0 || x > frame.clientWidth || y > frame.clientHeight;
       const overlaps = taken.some((o) => box[0] < o[2] + NAME_GAP && box[2] + NAME_GAP > o[0] && box[1] < o[3] + NAME_GAP && box[3] + NAME_GAP > o[1]);
-      one.button.hidden = isOutside || overlaps;
+      one.button.hidden = isOutside || overlaps || taken.length >= MOST_NAMES;
       one.button.classList.toggle("chosen", one.cluster !== undefined && one.cluster === state.chosen);
       if (!one.button.hidden) {
         taken.push(box);
