@@ -15,6 +15,8 @@ from sbert_cluster.errors import RunFolderError
 from sbert_cluster.types import SCHEMA_VERSION, RunManifest
 
 MANIFEST = "run.json"
+EDITS = "edits.jsonl"
+"""Decisions that people made about the run in ``browse``."""
 
 
 def refuse_existing(target: Path, *, overwrite: bool) -> None:
@@ -22,7 +24,7 @@ def refuse_existing(target: Path, *, overwrite: bool) -> None:
 
     Raises:
         RunFolderError: If the target exists and may not be replaced, or if it is a folder that was
-            not written by this program, which is never replaced.
+            not written by this program or holds decisions of people, which is never replaced.
     """
     if not target.exists():
         return
@@ -35,6 +37,11 @@ def refuse_existing(target: Path, *, overwrite: bool) -> None:
         raise RunFolderError(
             f"{target} is a folder that holds something other than a run",
             "Name another place with --output.",
+        )
+    if (target / EDITS).exists():
+        raise RunFolderError(
+            f"{target} holds decisions that people made ({EDITS})",
+            f"Name another place with --output, or move {EDITS} away to replace the run.",
         )
 
 

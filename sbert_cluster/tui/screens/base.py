@@ -1,0 +1,30 @@
+"""What all screens of a run have in common."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from sbert_cluster.errors import SbertClusterError
+from sbert_cluster.report.escape import visible
+
+
+class RunScreen(Screen[None]):
+    """A screen that tells errors in a corner instead of ending."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark", "app.help", "Help", key_display="?"),
+        Binding("q", "app.quit", "Quit", show=False),
+        Binding("L", "app.other_theme", "Light or dark", show=False),
+    ]
+
+    def tell(self, sentence: str, *, severe: bool = False) -> None:
+        """Say something in a corner."""
+        severity = "error" if severe else "information"
+        self.notify(visible(sentence), severity=severity, markup=False, timeout=6)
+
+    def tell_error(self, error: SbertClusterError) -> None:
+        """Say what is wrong and what to do."""
+        self.tell(f"{error.problem}. {error.remedy}".strip(), severe=True)

@@ -1,0 +1,84 @@
+"""Long work in a process of its own: requests come in as JSON lines, news go out as JSON lines.
+
+The screen never waits for it, a crash in it ends nothing else, and what it loads (torch) is gone
+when it ends. Run as ``python -m sbert_cluster.tui.task``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from sbert_cluster.errors import SbertClusterError
+
+Record = dict[str, Any]
+
+
+class Teller:
+    """Writes news, progress at most ten times a second."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self._last = 0.0
+
+    def progress(self, stage: str, done: int, total: int | None, unit: str) -> None:
+        """Tell how far a stage is."""
+        now = time.monotonic()
+        if now - self._last >= 0.1 or done == total:
+            self._last = now
+            self.say({"stage": stage, "done": done, "total": total, "unit": unit})
+
+    def say(self, record: Record) -> None:
+        """Tell anything."""
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+
+
+def _dedup(request: Record, teller: Teller) -> Record:
+    from sbert_cluster.pipeline.dedup import dedup
+
+    result = dedup(request["inputs"], **request["options"], progress=teller.progress)
+    return {"folder": request["options"]["output"], "pairs": len(result.pairs)}
+
+
+def _write(request: Record, teller: Teller) -> Record:
+    from sbert_cluster.tui.models.duplicates import DuplicatesModel
+    from sbert_cluster.tui.models.result import write_duplicates
+    from sbert_cluster.tui.models.run import Run
+
+    model = DuplicatesModel(Run.open(Path(request["folder"])))
+    return {"folder": str(write_duplicates(model, teller.progress))}
+
+
+WORK: dict[str, Callable[[Record, Teller], Record]] = {"dedup": _dedup, "write": _write}
+"""What can be asked for."""
+
+
+def answer(request: Record, teller: Teller) -> None:
+    """Do what is asked, and tell how it ended."""
+    try:
+        teller.say({"result": WORK[request["do"]](request, teller)})
+    except SbertClusterError as error:
+        teller.say({"problem": error.problem, "remedy": error.remedy})
+    except Exception as error:  # noqa: BLE001 - the asking process must hear of every end
+        problem = f"unexpected {type(error).__name__}: {error}"
+        teller.say({"problem": problem, "remedy": "This is a bug."})
+
+
+def main() -> None:
+    """Answer requests until there are no more."""
+    # Libraries print to stdout now and then; they must not come between the lines.
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    teller = Teller(out)
+    for line in sys.stdin:
+        answer(json.loads(line), teller)
+
+
+if __name__ == "__main__":
+    main()
