@@ -24,7 +24,7 @@ def refuse_existing(target: Path, *, overwrite: bool) -> None:
 
     Raises:
         RunFolderError: If the target exists and may not be replaced, or if it is a folder that was
-            not written by this program or holds decisions of people, which is never replaced.
+            not written by this program, which is never replaced.
     """
     if not target.exists():
         return
@@ -38,6 +38,14 @@ def refuse_existing(target: Path, *, overwrite: bool) -> None:
             f"{target} is a folder that holds something other than a run",
             "Name another place with --output.",
         )
+
+
+def refuse_losing_edits(target: Path) -> None:
+    """Check that replacing a run loses nothing that people decided about it.
+
+    Raises:
+        RunFolderError: If the run holds edits.
+    """
     if (target / EDITS).exists():
         raise RunFolderError(
             f"{target} holds decisions that people made ({EDITS})",

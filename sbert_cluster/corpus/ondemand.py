@@ -298,5 +298,3 @@ def _without_returns(data: mmap.mmap, starts: Rows, stops: Rows) -> Rows:
     ends = np.maximum(stops - 1, 0)
     returned: NDArray[np.bool_] = (values[ends] == _RETURN) & (stops > starts)
     return stops - returned.astype(np.int64)
-
-

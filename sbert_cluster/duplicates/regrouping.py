@@ -287,4 +287,3 @@ def _fold(left: Nodes, right: Nodes, count: int) -> tuple[Nodes, Rows]:
 def _beyond(pairs: Pairs) -> int:
     """One more than the largest row in any pair."""
     return 1 + max(int(pairs.left.max(initial=-1)), int(pairs.right.max(initial=-1)))
-

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -12,13 +12,15 @@ from textual.screen import Screen
 
 from sbert_cluster.errors import RunFolderError, SbertClusterError
 from sbert_cluster.tui.look import DARK, LIGHT
+from sbert_cluster.tui.models.clusters import ClustersModel
 from sbert_cluster.tui.models.duplicates import DuplicatesModel
 from sbert_cluster.tui.models.run import Run
 from sbert_cluster.tui.screens.base import RunScreen
+from sbert_cluster.tui.screens.clusters import ClustersScreen
 from sbert_cluster.tui.screens.duplicates import DuplicatesScreen
 from sbert_cluster.tui.screens.help import HelpScreen
 
-Model = DuplicatesModel
+Model = DuplicatesModel | ClustersModel
 
 
 def open_model(folder: Path) -> Model:
@@ -30,6 +32,8 @@ def open_model(folder: Path) -> Model:
     run = Run.open(folder)
     if run.command == "dedup":
         return DuplicatesModel(run)
+    if run.command == "groups":
+        return ClustersModel(run)
     raise RunFolderError(
         f"{folder} holds a run of {run.command!r}",
         "browse shows runs of dedup and groups.",
@@ -107,9 +111,11 @@ class BrowseApp(App[None]):
                 )
 
     @staticmethod
-    def _runner(screen: Screen[object], action: str):  # noqa: ANN205 - as Textual wants it
+    def _runner(screen: Screen[object], action: str) -> Callable[[], Coroutine[Any, Any, Any]]:
         return lambda: screen.run_action(action)
 
     @staticmethod
     def _screen_of(model: Model) -> RunScreen:
-        return DuplicatesScreen(model)
+        return (
+            DuplicatesScreen(model) if isinstance(model, DuplicatesModel) else ClustersScreen(model)
+        )

@@ -11,8 +11,6 @@ from rich.cells import cell_len, split_graphemes
 from sbert_cluster.report.escape import ELLIPSIS, visible
 from sbert_cluster.tui.models.differences import Piece
 
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
-
 
 class Tone(StrEnum):
     """How a piece of text looks; each has a sign beside its colour, so that none is needed."""
@@ -85,10 +83,9 @@ def fit(cell: Cell, width: int, *, right: bool = False) -> list[Span]:
 
 
 def bar(share: float, width: int) -> str:
-    """A bar of at most ``width`` cells, in steps of an eighth; something is never nothing."""
-    eighths = max(round(share * width * 8), 1 if share > 0 else 0)
-    full, rest = divmod(min(eighths, width * 8), 8)
-    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(width)
+    """A bar of at most ``width`` cells, in steps of a half; something is never nothing."""
+    halves = min(max(round(share * width * 2), 1 if share > 0 else 0), width * 2)
+    return ("━" * (halves // 2) + "╸" * (halves % 2)).ljust(width)
 
 
 def _head(cell: Cell, width: int) -> Sequence[Span]:

@@ -47,7 +47,9 @@ class Task:
                 raise SbertClusterError(said["problem"], said["remedy"])
             hear(said)
         self._process = None
-        raise SbertClusterError("the work ended without a result", "There may be too little memory.")
+        raise SbertClusterError(
+            "the work ended without a result", "There may be too little memory."
+        )
 
     async def stop(self) -> None:
         """End the process, whatever it does."""

@@ -36,7 +36,6 @@ class SetThreshold:
     value: float
 
 
-
 @dataclass(frozen=True)
 class Keep:
     """A row stays, in place of those that it duplicates."""
@@ -44,13 +43,11 @@ class Keep:
     row: int
 
 
-
 @dataclass(frozen=True)
 class TakeOut:
     """A row belongs to no group: it stays, and stands for no other."""
 
     row: int
-
 
 
 DuplicateEdit = Judge | SetThreshold | Keep | TakeOut

@@ -14,6 +14,7 @@ from sbert_cluster.duplicates.regrouping import PairGraph, Regrouped, Regrouper,
 from sbert_cluster.errors import RunFolderError
 from sbert_cluster.options import Grouping, KeepPolicy, KeepRule
 from sbert_cluster.tui.models.decisions import (
+    LANGUAGE,
     Answer,
     Decisions,
     DuplicateEdit,
@@ -21,7 +22,6 @@ from sbert_cluster.tui.models.decisions import (
     Keep,
     SetThreshold,
     TakeOut,
-    LANGUAGE,
 )
 from sbert_cluster.tui.models.evidence import Curve, Judged, Line, fit, table
 from sbert_cluster.tui.models.history import History

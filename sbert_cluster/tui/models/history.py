@@ -10,7 +10,6 @@ from typing import Generic, TypeVar
 from sbert_cluster.errors import RunFolderError
 from sbert_cluster.tui.models.log import EditLog, Record
 
-
 E = TypeVar("E")
 
 UNDO, REDO = "undo", "redo"

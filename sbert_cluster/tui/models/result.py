@@ -72,7 +72,7 @@ def labels_csv(model: DuplicatesModel) -> str:
 
 
 def csv_text(header: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
-    """CSV with ``\\n`` line ends."""
+    """CSV with Unix line ends."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)
@@ -101,7 +101,9 @@ def _decisions(model: DuplicatesModel) -> tuple[Rows, pl.DataFrame]:
         words[removed] = [members[place].reason for place in range(1, len(members))]
     group, _ = number_groups(duplicate_of)
     rows = np.flatnonzero(duplicate_of >= 0)
-    reasons = pl.Series(words[rows].tolist(), dtype=pl.String).replace("chain", Reason.SEMANTIC.word)
+    reasons = pl.Series(words[rows].tolist(), dtype=pl.String).replace(
+        "chain", Reason.SEMANTIC.word
+    )
     return rows, pl.DataFrame(
         {
             "sbert_row": rows,
@@ -146,9 +148,7 @@ def _input_of(run: Run) -> Corpus:
         removed = read_corpus([run.file("duplicates")], options)
         columns = input_columns(removed.frame.columns)
         removed_rows = removed.frame[removed.frame.columns[len(columns)]].cast(pl.Int64).to_numpy()
-        bare = replace(
-            removed, frame=removed.frame.select(columns), records=_bare_records(removed)
-        )
+        bare = replace(removed, frame=removed.frame.select(columns), records=_bare_records(removed))
         whole = bare if whole is None else _joined(whole, bare)
     assert whole is not None
     order = np.empty(len(whole), np.int64)

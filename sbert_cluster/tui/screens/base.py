@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -22,8 +22,8 @@ class RunScreen(Screen[None]):
 
     def tell(self, sentence: str, *, severe: bool = False) -> None:
         """Say something in a corner."""
-        severity = "error" if severe else "information"
-        self.notify(visible(sentence), severity=severity, markup=False, timeout=6)
+        level: Literal["error", "information"] = "error" if severe else "information"
+        self.notify(visible(sentence), severity=level, markup=False, timeout=6)
 
     def tell_error(self, error: SbertClusterError) -> None:
         """Say what is wrong and what to do."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import ClassVar
 
 import numpy as np
@@ -385,6 +386,6 @@ class DuplicatesScreen(RunScreen):
 
 
 def _why(member: Member) -> str:
-    known = member.similarity == member.similarity  # noqa: PLR0124 - NaN is unlike itself
+    known = not isnan(member.similarity)
     shown = f" · similarity {similarity(member.similarity)}" if known else ""
     return f"{shown} · {member.reason}"

@@ -40,7 +40,7 @@ class HelpScreen(ModalScreen[None]):
 
     def __init__(self, title: str, bindings: Iterable[Binding]) -> None:
         super().__init__()
-        self._title, self._bindings = title, list(bindings)
+        self._heading, self._keys = title, list(bindings)
 
     def compose(self) -> ComposeResult:
         """A list of keys."""
@@ -48,8 +48,8 @@ class HelpScreen(ModalScreen[None]):
             yield Static(said(*self._lines()), markup=False)
 
     def _lines(self) -> list[Said | str]:
-        parts: list[Said | str] = [(f"{self._title}\n\n", Tone.STRONG)]
-        for binding in self._bindings:
+        parts: list[Said | str] = [(f"{self._heading}\n\n", Tone.STRONG)]
+        for binding in self._keys:
             keys = " ".join(_KEYS.get(key, key) for key in binding.key.split(","))
             what = binding.tooltip or binding.description
             parts += [(f"{keys:>10}  ", Tone.ACCENT), f"{what}\n"]

@@ -36,13 +36,13 @@ class TaskScreen(ModalScreen[Record | SbertClusterError | None]):
 
     def __init__(self, title: str, request: Record) -> None:
         super().__init__()
-        self._title, self._request = title, request
-        self._task = Task()
+        self._heading, self._request = title, request
+        self._work = Task()
 
     def compose(self) -> ComposeResult:
         """A title, a stage and a bar."""
         with Vertical(id="box"):
-            yield Label(self._title, id="title", markup=False)
+            yield Label(self._heading, id="title", markup=False)
             yield Static("starting", id="stage", markup=False)
             yield ProgressBar(show_eta=False)
             yield Label("esc stops it", id="hint", markup=False)
@@ -56,13 +56,13 @@ class TaskScreen(ModalScreen[Record | SbertClusterError | None]):
         """Wait for the other process; what it says becomes messages."""
         end: Record | SbertClusterError
         try:
-            end = await self._task.ask(
+            end = await self._work.ask(
                 self._request, lambda news: self.post_message(TaskTold(0, news)) and None
             )
         except SbertClusterError as error:
             end = error
         finally:
-            await self._task.stop()
+            await self._work.stop()
         self.dismiss(end)
 
     @on(TaskTold)
@@ -76,7 +76,7 @@ class TaskScreen(ModalScreen[Record | SbertClusterError | None]):
     async def action_stop(self) -> None:
         """Give up."""
         self.workers.cancel_node(self)
-        await self._task.stop()
+        await self._work.stop()
         self.dismiss(None)
 
 

@@ -216,7 +216,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         )
         segments = [Segment("▌" if is_marked else " ", base)]
         cells = self.source.line(place)
-        for number, (column, room) in enumerate(self._layout(width)):
+        for number, column, room in self._layout(width):
             for span in fit(cells[number], room, right=column.right):
                 tone = self.get_component_rich_style(f"table--{span.tone}", partial=True)
                 segments.append(Segment(span.text, base + tone))
@@ -226,7 +226,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
     def _head(self, width: int) -> Strip:
         style = self.rich_style + self.get_component_rich_style("table--head", partial=True)
         segments = [Segment(" ", style)]
-        for column, room in self._layout(width):
+        for _, column, room in self._layout(width):
             title = fit(plain(column.title), room, right=column.right)
             segments.extend(Segment(span.text, style) for span in title)
             segments.append(Segment(" ", style))
@@ -240,22 +240,13 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
     def _blank(self, width: int) -> Strip:
         return Strip.blank(width, self.rich_style)
 
-    def _layout(self, width: int) -> list[tuple[Column, int]]:
-        """The columns that are shown, with their widths."""
-        shown = [
-            (number, column)
-            for number, column in enumerate(self.source.columns)
-            if width >= column.at_least
-        ]
+    def _layout(self, width: int) -> list[tuple[int, Column, int]]:
+        """The columns that are shown: their positions, and the cells that each takes."""
+        shown = [(n, c) for n, c in enumerate(self.source.columns) if width >= c.at_least]
         fixed = sum(column.width for _, column in shown) + len(shown) + 1
-        flexible = [column for _, column in shown if not column.width]
-        room = max(4, (width - fixed) // max(1, len(flexible)))
-        widths = {number: column.width or room for number, column in shown}
-        return [
-            (column, widths.get(number, 0))
-            for number, column in enumerate(self.source.columns)
-            if number in widths
-        ]
+        flexible = sum(not column.width for _, column in shown)
+        room = max(4, (width - fixed) // max(1, flexible))
+        return [(number, column, column.width or room) for number, column in shown]
 
     @property
     def _lines(self) -> int:
@@ -277,5 +268,3 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
     def _tell(self) -> None:
         if self.is_mounted:
             self.post_message(self.Moved(self, self.cursor))
-
-
