@@ -22,26 +22,39 @@ if TYPE_CHECKING:
         SbertClusterError,
         UsageError,
     )
+    from sbert_cluster.pipeline.assign_groups import AssignResult, assign_groups
     from sbert_cluster.pipeline.dedup import dedup
+    from sbert_cluster.pipeline.edit_groups import edit_groups
     from sbert_cluster.pipeline.embed import EmbedResult, embed
+    from sbert_cluster.pipeline.groups import groups
     from sbert_cluster.types import (
+        Clustering,
+        ClusterSummary,
         Corpus,
         DedupResult,
         DuplicateGroups,
         Embeddings,
+        GroupsResult,
         Pairs,
         Reason,
         RunManifest,
     )
 
 _HOME = {
+    "assign_groups": "pipeline.assign_groups",
+    "AssignResult": "pipeline.assign_groups",
     "dedup": "pipeline.dedup",
+    "edit_groups": "pipeline.edit_groups",
+    "groups": "pipeline.groups",
     "embed": "pipeline.embed",
     "EmbedResult": "pipeline.embed",
+    "Clustering": "types",
+    "ClusterSummary": "types",
     "Corpus": "types",
     "DedupResult": "types",
     "DuplicateGroups": "types",
     "Embeddings": "types",
+    "GroupsResult": "types",
     "Pairs": "types",
     "Reason": "types",
     "RunManifest": "types",
@@ -54,12 +67,16 @@ _HOME = {
 }
 
 __all__ = [
+    "AssignResult",
+    "ClusterSummary",
+    "Clustering",
     "Corpus",
     "DedupResult",
     "DuplicateGroups",
     "EmbedResult",
     "Embeddings",
     "ExitCode",
+    "GroupsResult",
     "InputError",
     "ModelError",
     "Pairs",
@@ -68,8 +85,11 @@ __all__ = [
     "RunManifest",
     "SbertClusterError",
     "UsageError",
+    "assign_groups",
     "dedup",
+    "edit_groups",
     "embed",
+    "groups",
 ]
 
 try:

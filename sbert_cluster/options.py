@@ -40,6 +40,38 @@ class Grouping(StrEnum):
     """Connected components: rows may be joined by a chain."""
 
 
+class Method(StrEnum):
+    """How rows become clusters."""
+
+    MODES = "modes"
+    """Modes of density in the neighbor graph, joined by Ward's linkage; every row in a cluster but
+    those that fit none."""
+    HDBSCAN = "hdbscan"
+    """Clusters of density; sparse regions stay noise."""
+    AGGLOMERATIVE = "agglomerative"
+    """A tree of merges, cut at a similarity or at a number of clusters."""
+    KMEANS = "kmeans"
+    """Spherical k-means."""
+
+
+class Linkage(StrEnum):
+    """How similar two clusters are, given their rows."""
+
+    AVERAGE = "average"
+    COMPLETE = "complete"
+    SINGLE = "single"
+    WARD = "ward"
+
+
+class Projection(StrEnum):
+    """What ``hdbscan`` works on."""
+
+    SMOOTH = "smooth"
+    """Vectors smoothed over their neighbors, then their first principal axes; no random step."""
+    UMAP = "umap"
+    """Five dimensions by UMAP."""
+
+
 class Device(StrEnum):
     """Device names without an index; ``cuda:N`` is accepted as well."""
 
@@ -211,6 +243,64 @@ class DedupOptions:
             raise UsageError(
                 f"--threshold {self.threshold:g} is outside (0, 1]",
                 "Use a cosine similarity such as 0.9.",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupOptions:
+    """How rows are grouped by meaning."""
+
+    method: Method = Method.MODES
+    """How rows become clusters."""
+    min_cluster_size: int | None = None
+    """Rows of the smallest cluster, at least 2; None: follows from the number of rows."""
+    clusters: int | None = None
+    """Number of clusters, at least 1; None: found. Not for ``hdbscan``."""
+    threshold: float | None = None
+    """Cosine similarity in (-1, 1] down to which ``agglomerative`` merges; None: a number of
+    clusters is found instead."""
+    linkage: Linkage = Linkage.AVERAGE
+    """Of ``agglomerative``."""
+    projection: Projection = Projection.SMOOTH
+    """Of ``hdbscan``."""
+    assign_noise: bool = False
+    """Whether rows that fit no cluster join the nearest one, marked as such."""
+    layers: bool = False
+    """Whether clusters are grouped into one or two coarser layers."""
+
+    def __post_init__(self) -> None:
+        self._check_numbers()
+        if self.clusters is not None and self.method is Method.HDBSCAN:
+            raise UsageError(
+                f"--clusters {self.clusters} does not go with --method hdbscan",
+                "Use --min-cluster-size, or another method.",
+            )
+        if self.threshold is not None and self.method is not Method.AGGLOMERATIVE:
+            raise UsageError(
+                f"--threshold {self.threshold:g} does not go with --method {self.method}",
+                "Use --method agglomerative.",
+            )
+        if self.threshold is not None and self.linkage is Linkage.WARD:
+            raise UsageError(
+                "--threshold does not go with --linkage ward, whose heights are no similarities",
+                "Use --clusters, or another linkage.",
+            )
+        if self.threshold is not None and self.clusters is not None:
+            raise UsageError("--threshold and --clusters exclude each other", "Use one of them.")
+
+    def _check_numbers(self) -> None:
+        if self.min_cluster_size is not None and self.min_cluster_size < 2:
+            raise UsageError(
+                f"--min-cluster-size {self.min_cluster_size} is below 2", "Try 10, or leave it out."
+            )
+        if self.clusters is not None and self.clusters < 1:
+            raise UsageError(
+                f"--clusters {self.clusters} is below 1", "Use 2 or more, or leave it out."
+            )
+        if self.threshold is not None and not -1 < self.threshold <= 1:
+            raise UsageError(
+                f"--threshold {self.threshold:g} is outside (-1, 1]",
+                "Use a cosine similarity such as 0.6.",
             )
 
 

@@ -299,3 +299,113 @@ class DedupResult:
     def kept(self) -> pl.DataFrame:
         """The rows that stay, all input columns, input order."""
         return self.corpus.frame.filter(pl.Series(self.groups.kept))
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """Which row is in which cluster, and where it lies on the map."""
+
+    labels: Rows
+    """int64[n]: cluster, 0 for the largest; -1 for noise and for rows without a text."""
+    strengths: NDArray[np.float32]
+    """float32[n] in [0, 1]: how much nearer the row is to its cluster than to the next; 0 for
+    noise."""
+    attached: NDArray[np.bool_]
+    """bool[n]: noise that ``--assign-noise`` put into the nearest cluster."""
+    places: NDArray[np.float32]
+    """float32[n, 2]: place on the map; NaN for rows without a text."""
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.labels), len(self.strengths), len(self.attached), len(self.places)}
+        if len(lengths) != 1:
+            raise ValueError(f"columns of different lengths: {sorted(lengths)}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class ClusterSummary:
+    """One cluster, as people look at it."""
+
+    cluster: int
+    """Its number in ``sbert_cluster``."""
+    size: int
+    """Rows."""
+    label: str
+    """Its name."""
+    keywords: tuple[str, ...]
+    """Its most telling words, the best first."""
+    rows: tuple[int, ...]
+    """The representative row, and up to three examples from the centre to the edge."""
+    cohesion: float
+    """Mean similarity of two of its rows."""
+    nearest: int
+    """The most similar other cluster; -1 where there is none."""
+    stability: float | None = None
+    """How well it was found again on parts of the rows, in [0, 1]; None: not measured."""
+
+    @property
+    def representative_row(self) -> int:
+        """The row nearest to the centre."""
+        return self.rows[0]
+
+
+@dataclass(frozen=True)
+class LayerGroup:
+    """A group of clusters in a coarser layer."""
+
+    layer: int
+    """1 for the layer above the clusters, 2 for the one above that."""
+    group: int
+    """Its number in the layer, 0 for the largest."""
+    size: int
+    """Rows."""
+    label: str
+    """Its name."""
+    keywords: tuple[str, ...]
+    """Its most telling words."""
+    clusters: tuple[int, ...]
+    """The clusters in it."""
+
+
+@dataclass(frozen=True)
+class GroupsResult:
+    """What ``groups`` found."""
+
+    corpus: Corpus
+    """The input."""
+    texts: list[str]
+    """str[n]: the text of each row; empty for an empty row."""
+    clustering: Clustering
+    """What was found for each row."""
+    summaries: tuple[ClusterSummary, ...]
+    """The clusters, the largest first."""
+    manifest: RunManifest
+    """Everything else."""
+    layers: tuple[LayerGroup, ...] = ()
+    """Coarser layers, where they were asked for."""
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """All rows, with the cluster, its strength, and the place on the map."""
+        return self.corpus.frame.hstack(self.added())
+
+    def added(self) -> pl.DataFrame:
+        """The columns that ``groups`` adds to the input's."""
+        places = self.clustering.places
+        columns: dict[str, Any] = {
+            "sbert_cluster": self.clustering.labels,
+            "sbert_strength": self.clustering.strengths,
+            "sbert_x": places[:, 0],
+            "sbert_y": places[:, 1],
+        }
+        if self.clustering.attached.any():
+            columns["sbert_attached"] = self.clustering.attached
+        for layer in sorted({group.layer for group in self.layers}):
+            number = {k: g.group for g in self.layers if g.layer == layer for k in g.clusters}
+            column = [number.get(int(k), -1) for k in self.clustering.labels]
+            columns[f"sbert_layer_{layer}"] = pl.Series(column, dtype=pl.Int64)
+        return pl.DataFrame(columns).with_columns(
+            pl.col("sbert_x", "sbert_y").fill_nan(None).cast(pl.Float32)
+        )

@@ -14,6 +14,7 @@ from sbert_cluster.cli.browse import browse
 from sbert_cluster.cli.dedup import dedup
 from sbert_cluster.cli.embed import embed
 from sbert_cluster.cli.flags import Narration
+from sbert_cluster.cli.groups import groups
 from sbert_cluster.cli.info import info
 from sbert_cluster.errors import ExitCode, SbertClusterError
 
@@ -52,6 +53,7 @@ def program(
 
 app.command()(dedup)
 app.command()(browse)
+app.command()(groups)
 app.command()(embed)
 app.command()(info)
 

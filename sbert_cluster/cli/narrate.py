@@ -10,11 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sbert_cluster.pipeline import EmbedResult, Info, Plan
+from sbert_cluster.pipeline import AssignResult, EmbedResult, Info, Plan
 from sbert_cluster.progress import Progress
 from sbert_cluster.report.escape import visible
+from sbert_cluster.report.figures import count
+from sbert_cluster.report.groups_terminal import print_groups
 from sbert_cluster.report.terminal import ProgressDisplay, console, print_summary
-from sbert_cluster.types import DedupResult
+from sbert_cluster.types import DedupResult, GroupsResult
 
 
 class Narrator:
@@ -41,6 +43,21 @@ class Narrator:
             _print_json(result.manifest.to_dict())
         if not self._quiet:
             print_summary(result, self._console, str(target))
+
+    def show_groups(self, result: GroupsResult, target: Path) -> None:
+        """Sum up a run of ``groups``."""
+        if self._json:
+            _print_json(result.manifest.to_dict())
+        if not self._quiet:
+            print_groups(result, self._console, str(target))
+
+    def show_assigned(self, result: AssignResult, target: Path) -> None:
+        """Say how many new rows found a group."""
+        found, rows = int((result.labels >= 0).sum()), len(result.labels)
+        if self._json:
+            _print_json({"rows": rows, "assigned": found, "noise": rows - found})
+        if not self._quiet:
+            self._say(f"{found:,} of {count(rows, 'row')} belong to a group of the run → {target}")
 
     def show_embed(self, result: EmbedResult, target: Path) -> None:
         """Sum up a run of ``embed``."""

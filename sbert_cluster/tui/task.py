@@ -46,16 +46,50 @@ def _dedup(request: Record, teller: Teller) -> Record:
     return {"folder": request["options"]["output"], "pairs": len(result.pairs)}
 
 
+def _groups(request: Record, teller: Teller) -> Record:
+    from sbert_cluster.pipeline.groups import groups
+
+    groups(request["inputs"], **request["options"], progress=teller.progress)
+    return {"folder": request["options"]["output"]}
+
+
 def _write(request: Record, teller: Teller) -> Record:
-    from sbert_cluster.tui.models.duplicates import DuplicatesModel
-    from sbert_cluster.tui.models.result import write_duplicates
     from sbert_cluster.tui.models.run import Run
 
-    model = DuplicatesModel(Run.open(Path(request["folder"])))
-    return {"folder": str(write_duplicates(model, teller.progress))}
+    run = Run.open(Path(request["folder"]))
+    if run.command == "groups":
+        from sbert_cluster.pipeline.edit_groups import describe_again
+
+        describe_again(run.folder, progress=teller.progress)
+        return {"folder": str(run.folder)}
+    from sbert_cluster.tui.models.duplicates import DuplicatesModel
+    from sbert_cluster.tui.models.result import write_duplicates
+
+    return {"folder": str(write_duplicates(DuplicatesModel(run), teller.progress))}
 
 
-WORK: dict[str, Callable[[Record, Teller], Record]] = {"dedup": _dedup, "write": _write}
+def _split(request: Record, teller: Teller) -> Record:  # noqa: ARG001 - too quick to be told
+    from sbert_cluster.pipeline.edit_groups import propose_split
+
+    return {"parts": propose_split(request["folder"], request["cluster"]).parts}
+
+
+def _nearest(request: Record, teller: Teller) -> Record:
+    from sbert_cluster.tui.meaning import nearest
+
+    rows, similarity = nearest(
+        Path(request["folder"]), request["text"], request["count"], teller.progress
+    )
+    return {"rows": rows.tolist(), "similarity": similarity.tolist()}
+
+
+WORK: dict[str, Callable[[Record, Teller], Record]] = {
+    "dedup": _dedup,
+    "groups": _groups,
+    "write": _write,
+    "split": _split,
+    "nearest": _nearest,
+}
 """What can be asked for."""
 
 

@@ -198,24 +198,9 @@ class ClustersModel:
         """Make one cluster of several, under the first one's name."""
         self._apply(Merge(tuple(clusters)))
 
-    def split(self, cluster: int, rows: Sequence[int]) -> None:
-        """Make a cluster of its own of some rows of a cluster."""
-        self._apply(Split(cluster, (tuple(int(row) for row in rows),)))
-
-    def halves(self, cluster: int) -> Rows:
-        """int64: the smaller half of a cluster, cut in two on the map.
-
-        Raises:
-            UsageError: If its rows lie in one point, so that nothing parts them.
-        """
-        rows = np.flatnonzero(self.labels == cluster)
-        side = self.scatter.halves(rows)
-        if side.all() or not side.any():
-            raise UsageError(
-                f"{self.name(cluster)!r} cannot be cut in two", "Mark the rows to split off."
-            )
-        smaller = side if side.sum() * 2 <= len(side) else ~side
-        return rows[smaller]
+    def split(self, cluster: int, parts: Sequence[Sequence[int]]) -> None:
+        """Make clusters of their own of parts of a cluster."""
+        self._apply(Split(cluster, tuple(tuple(int(row) for row in part) for part in parts)))
 
     def rename(self, cluster: int, name: str) -> None:
         """Give a cluster a name; an empty one gives it its own back."""
@@ -254,6 +239,12 @@ class ClustersModel:
         starts = [k for k, name in names.items() if name.startswith(wanted)]
         inside = [k for k, name in names.items() if wanted in name]
         return next(iter([*starts, *inside]), None) if wanted else None
+
+    def read_again(self) -> None:
+        """Take over names and figures after the result was written."""
+        self._summary = _summary(self.run)
+        self._layers = _layers(self.run)
+        self._settle()
 
     def close(self) -> None:
         """Let other windows edit the run."""

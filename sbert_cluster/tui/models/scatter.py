@@ -105,25 +105,6 @@ class Scatter:
         best = min((k for k in centres if k != cluster), key=cost, default=cluster)
         return best if best != cluster and cost(best) < float("inf") else cluster
 
-    def halves(self, rows: Rows) -> NDArray[np.bool_]:
-        """bool[k]: on which side of the cut in two (by 2-means) each row lies on the map."""
-        places = np.searchsorted(self._rows, rows)
-        inside = np.minimum(places, max(0, len(self._rows) - 1))
-        points = np.stack([self._x[inside], self._y[inside]], axis=1).astype(np.float64)
-        middle = points.mean(axis=0)
-        first = points[np.argmax(((points - middle) ** 2).sum(axis=1))]
-        second = points[np.argmax(((points - first) ** 2).sum(axis=1))]
-        side = np.zeros(len(points), np.bool_)
-        for _ in range(50):
-            to_first = ((points - first) ** 2).sum(axis=1)
-            to_second = ((points - second) ** 2).sum(axis=1)
-            now: NDArray[np.bool_] = to_second < to_first
-            if np.array_equal(now, side) or now.all() or not now.any():
-                return now
-            side = now
-            first, second = points[~side].mean(axis=0), points[side].mean(axis=0)
-        return side
-
     def _place(self, width: int, height: int) -> None:
         if self._size == (width, height):
             return

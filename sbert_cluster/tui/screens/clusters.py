@@ -23,6 +23,7 @@ from sbert_cluster.tui.models.clusters import NOISE, ClustersModel, ClusterSort
 from sbert_cluster.tui.screens.base import RunScreen
 from sbert_cluster.tui.screens.sources import ClusterLines, RowLines
 from sbert_cluster.tui.screens.task import ask, write_result
+from sbert_cluster.tui.tasks import Task
 from sbert_cluster.tui.widgets.prompt import Prompt
 from sbert_cluster.tui.widgets.scatter_map import ScatterMap
 from sbert_cluster.tui.widgets.text_panel import TextPanel
@@ -67,6 +68,7 @@ class ClustersScreen(RunScreen):
     def __init__(self, model: ClustersModel) -> None:
         super().__init__()
         self.model = model
+        self._helper = Task()
         self._marked: set[int] = set()
         """Clusters that are marked."""
         self._marked_rows: set[int] = set()
@@ -92,6 +94,10 @@ class ClustersScreen(RunScreen):
         self.query_one("#map", ScatterMap).border_title = "map"
         self.refresh_all()
         self.query_one("#clusters").focus()
+
+    async def on_unmount(self) -> None:
+        """The model is not needed any longer."""
+        await self._helper.stop()
 
     def on_resize(self, event: events.Resize) -> None:
         """The map needs room."""
@@ -259,18 +265,21 @@ class ClustersScreen(RunScreen):
         self._try(lambda: self.model.merge([first, *others]), first)
 
     def action_split(self) -> None:
-        """Split off the marked rows, or cut the cluster in two on the map."""
+        """Split off the marked rows, or take the cluster apart by meaning."""
         cluster = self._cluster
         if cluster is None:
             return
-        own = [row for row in self._marked_rows if self.model.labels[row] == cluster]
-        rows = sorted(own)
+        rows = sorted(row for row in self._marked_rows if self.model.labels[row] == cluster)
+        if rows:
+            self._marked_rows -= set(rows)
+            self._try(lambda: self.model.split(cluster, [rows]), cluster)
+            return
+        request = {"do": "split", "folder": str(self.model.run.folder), "cluster": cluster}
 
-        def split() -> None:
-            self.model.split(cluster, rows or self.model.halves(cluster).tolist())
+        def found(result: dict[str, list[list[int]]]) -> None:
+            self._try(lambda: self.model.split(cluster, result["parts"]), cluster)
 
-        self._marked_rows -= set(own)
-        self._try(split, cluster)
+        ask(self, f"Taking {self.model.name(cluster)} apart", request, found)
 
     def action_rename(self) -> None:
         """Ask for a name."""
@@ -361,8 +370,14 @@ class ClustersScreen(RunScreen):
 
     def action_write(self) -> None:
         """Write the result."""
+        # The folder is written anew, the log with it.
         self.model.close()
-        write_result(self, self.model.run)
+        write_result(self, self.model.run, self._read_again)
+
+    def _read_again(self) -> None:
+        """Names and figures of clusters that were changed are known now."""
+        self.model.read_again()
+        self.refresh_all()
 
     @on(Prompt.Typed)
     def _typed(self, event: Prompt.Typed) -> None:
@@ -494,4 +509,4 @@ class ClustersScreen(RunScreen):
             self._show_rows(cursor=0)
             self.query_one("#rows").focus()
 
-        ask(self, "Reading what it means", request, found)
+        ask(self, "Reading what it means", request, found, self._helper)

@@ -30,14 +30,16 @@ class TaskScreen(ModalScreen[Record | SbertClusterError | None]):
     Args:
         title: What is done.
         request: For :class:`Task`.
+        helper: A process that stays for further requests; None: one for this request alone.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "stop", "Stop")]
 
-    def __init__(self, title: str, request: Record) -> None:
+    def __init__(self, title: str, request: Record, helper: Task | None = None) -> None:
         super().__init__()
         self._heading, self._request = title, request
-        self._work = Task()
+        self._work = helper or Task()
+        self._stays = helper is not None
 
     def compose(self) -> ComposeResult:
         """A title, a stage and a bar."""
@@ -61,7 +63,7 @@ class TaskScreen(ModalScreen[Record | SbertClusterError | None]):
             )
         except SbertClusterError as error:
             end = error
-        finally:
+        if not self._stays:
             await self._work.stop()
         self.dismiss(end)
 
@@ -80,7 +82,13 @@ class TaskScreen(ModalScreen[Record | SbertClusterError | None]):
         self.dismiss(None)
 
 
-def ask(screen: RunScreen, title: str, request: Record, then: Callable[[Record], None]) -> None:
+def ask(
+    screen: RunScreen,
+    title: str,
+    request: Record,
+    then: Callable[[Record], None],
+    helper: Task | None = None,
+) -> None:
     """Have work done, and go on with its result; errors are told."""
 
     def ended(end: Record | SbertClusterError | None) -> None:
@@ -89,14 +97,15 @@ def ask(screen: RunScreen, title: str, request: Record, then: Callable[[Record],
         elif end is not None:
             then(end)
 
-    screen.app.push_screen(TaskScreen(title, request), ended)
+    screen.app.push_screen(TaskScreen(title, request, helper), ended)
 
 
-def write_result(screen: RunScreen, run: Run) -> None:
+def write_result(screen: RunScreen, run: Run, then: Callable[[], None] = lambda: None) -> None:
     """Write what the edits make of a run."""
 
     def written(result: Record) -> None:
         screen.tell(f"Written: {result['folder']}")
+        then()
 
     ask(screen, "Writing the result", {"do": "write", "folder": str(run.folder)}, written)
 

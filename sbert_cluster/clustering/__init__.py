@@ -1,0 +1,1 @@
+"""Vectors → clusters with names: collapse · graph · projection · modes · tree · choose · naming."""
