@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sbert_cluster.clustering.modes import means, numbered
+from sbert_cluster.clustering.modes import means, numbered, totals
 from sbert_cluster.clustering.projection import unit
 from sbert_cluster.neighbors.join import find_pairs
 from sbert_cluster.progress import Progress, silent
@@ -75,5 +75,4 @@ def collapse(
     present = index[index >= 0]
     rows = np.bincount(present, minlength=count).astype(np.float64)
     folded = unit(means(vectors, point, rows).astype(np.float32))
-    weights = np.bincount(point, rows)
-    return Points(folded, weights, np.where(index >= 0, point[index], -1))
+    return Points(folded, totals(point, rows), np.where(index >= 0, point[index], -1))

@@ -117,7 +117,7 @@ def _spread(
     corner: NDArray[np.int64], share: NDArray[np.float64], charge: NDArray[np.float64], cells: int
 ) -> _Plane:
     flat = np.bincount(corner.ravel(), (share * charge).ravel(), cells * cells)
-    return flat.reshape(cells, cells)
+    return np.asarray(flat.reshape(cells, cells), np.float64)
 
 
 def _gather(
@@ -129,6 +129,6 @@ def _gather(
 def _kernel(size: float, cells: int) -> _Plane:
     """1 / (1 + d²) for all distances on the grid, wrapped around for a circular convolution."""
     width = fft.next_fast_len(2 * cells, real=True)
-    steps = np.arange(width)
-    steps = np.minimum(steps, width - steps) * size
+    cell = np.arange(width)
+    steps = np.minimum(cell, width - cell) * size
     return np.asarray(1 / (1 + steps[:, None] ** 2 + steps**2))

@@ -56,6 +56,13 @@ def means(vectors: Vectors, labels: Rows, weights: NDArray[np.float64]) -> NDArr
     return np.asarray(pick @ vectors, np.float64)
 
 
+def totals(labels: Rows, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """float64[clusters]: the weight of each cluster, without noise."""
+    inside = labels >= 0
+    clusters = int(labels.max(initial=-1)) + 1
+    return np.asarray(np.bincount(labels[inside], weights[inside], clusters), np.float64)
+
+
 def _rank(density: NDArray[np.floating], smoothed: Vectors) -> Rows:
     """Position of every row from the least to the most dense."""
     keys = smoothed[:, : min(3, smoothed.shape[1])].T

@@ -199,7 +199,7 @@ def _name(vocabulary: Vocabulary, cluster: int, overall: dict[str, float], avera
 
 
 def _favour(term: str, count: int, rows: Counter[str]) -> float:
-    """A phrase that takes up much of its words reads better than they do; one that does not, not."""
+    """A phrase that takes up much of its words reads better than they do."""
     if " " not in term:
         return 1.0
     parts = term.split()

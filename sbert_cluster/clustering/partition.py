@@ -14,7 +14,7 @@ from sbert_cluster.clustering.collapse import Points
 from sbert_cluster.clustering.density import hdbscan
 from sbert_cluster.clustering.graph import NEIGHBORS, NeighborGraph, neighbor_graph
 from sbert_cluster.clustering.kmeans import centres, nearest_centre, spherical_kmeans
-from sbert_cluster.clustering.modes import find_modes, means, numbered
+from sbert_cluster.clustering.modes import find_modes, means, numbered, totals
 from sbert_cluster.clustering.projection import principal, smooth, umap_reduce
 from sbert_cluster.clustering.tree import grow_tree
 from sbert_cluster.clustering.trust import finds_back, without_accidents
@@ -83,8 +83,8 @@ def default_cluster_size(rows: int, method: Method) -> int:
     rows. The other methods have their own ways; what is smaller than this is an accident.
     """
     if method is Method.HDBSCAN:
-        return max(5, round(rows**0.5 / 3))
-    return int(np.clip(rows // 200, 2, 10))
+        return max(5, int(rows**0.5 / 3))
+    return min(max(rows // 200, 2), 10)
 
 
 def partition(prepared: Prepared, options: GroupOptions, seed: int = 0) -> Partition:
@@ -129,7 +129,7 @@ def _by_modes(prepared: Prepared, options: GroupOptions, seed: int) -> _Found:
     points, smoothed = prepared.points, prepared.smoothed
     modes = find_modes(smoothed, prepared.graph)
     tree = grow_tree(
-        means(smoothed, modes, points.weights), np.bincount(modes, points.weights), Linkage.WARD
+        means(smoothed, modes, points.weights), totals(modes, points.weights), Linkage.WARD
     )
     clusters, details = _number(prepared, lambda k: tree.cut(k)[modes], len(tree), options)
     labels = spherical_kmeans(smoothed, tree.cut(clusters)[modes], points.weights)
@@ -146,7 +146,7 @@ def _by_hdbscan(prepared: Prepared, options: GroupOptions, seed: int) -> _Found:
     rows = int(points.weights.sum())
     least = options.min_cluster_size or default_cluster_size(rows, Method.HDBSCAN)
     labels, _ = hdbscan(reduced, least)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if options.min_cluster_size is None:
         notes = (f"smallest cluster: {least} rows (follows from the number of rows; "
                  "--min-cluster-size sets it)",)  # fmt: skip
@@ -156,7 +156,8 @@ def _by_hdbscan(prepared: Prepared, options: GroupOptions, seed: int) -> _Found:
 def _by_tree(prepared: Prepared, options: GroupOptions, seed: int) -> _Found:
     """Exact up to ``EXACT_ROWS`` points; beyond that, on small groups of points."""
     del seed
-    points, notes = prepared.points, ()
+    points = prepared.points
+    notes: tuple[str, ...] = ()
     member = np.arange(len(points))
     details: dict[str, Any] = {"linkage": str(options.linkage), "exact": True}
     if len(points) > EXACT_ROWS:
@@ -167,7 +168,7 @@ def _by_tree(prepared: Prepared, options: GroupOptions, seed: int) -> _Found:
             f"{details['merged_from']:,} small groups of neighbors instead of from single texts",
         )
     heads = means(points.vectors, member, points.weights)
-    tree = grow_tree(heads, np.bincount(member, points.weights), options.linkage)
+    tree = grow_tree(heads, totals(member, points.weights), options.linkage)
     if options.threshold is not None:
         labels = tree.cut_at(1 - options.threshold + 1e-9)[member]
         return labels, details, notes
@@ -181,7 +182,7 @@ def _by_kmeans(prepared: Prepared, options: GroupOptions, seed: int) -> _Found:
     points = prepared.points
     modes = _small_groups(prepared)
     heads = means(points.vectors, modes, points.weights)
-    tree = grow_tree(heads, np.bincount(modes, points.weights), Linkage.WARD)
+    tree = grow_tree(heads, totals(modes, points.weights), Linkage.WARD)
     clusters, details = _number(prepared, lambda k: tree.cut(k)[modes], len(tree) // 2, options)
     start = tree.cut(clusters)[modes]
     return spherical_kmeans(points.vectors, start, points.weights, rounds=50), details, ()
@@ -241,9 +242,8 @@ def _is_noise(prepared: Prepared, labels: Rows) -> NDArray[np.bool_]:
 
 
 def _large_enough(labels: Rows, weights: NDArray[np.float64], least: int) -> Rows:
-    inside = labels >= 0
-    sizes = np.bincount(labels[inside], weights[inside], int(labels.max(initial=-1)) + 1)
-    return np.where(inside & (sizes[labels] >= least), labels, -1) if len(sizes) else labels
+    sizes = totals(labels, weights)
+    return np.where((labels >= 0) & (sizes[labels] >= least), labels, -1) if len(sizes) else labels
 
 
 def by_size(labels: Rows, weights: NDArray[np.float64]) -> Rows:
@@ -289,6 +289,6 @@ def strengths(
         float32 in [0, 1]; 0 on the border and beyond.
     """
     if alone:
-        return np.clip(own, 0, 1).astype(np.float32)
+        return np.asarray(np.clip(own, 0, 1), np.float32)
     value = 1 - (1 - own) / np.maximum(1 - other, 1e-9)
-    return np.clip(value, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(value, 0, 1), np.float32)

@@ -48,7 +48,7 @@ def smooth(
 def unit(vectors: Vectors) -> Vectors:
     """The rows with norm 1; zero rows stay."""
     norm = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
-    return np.divide(vectors, norm, out=np.zeros_like(vectors), where=norm > 0)
+    return np.asarray(np.divide(vectors, norm, out=np.zeros_like(vectors), where=norm > 0))
 
 
 def principal(vectors: Vectors, dimensions: int) -> Vectors:
@@ -66,7 +66,7 @@ def principal(vectors: Vectors, dimensions: int) -> Vectors:
     _, axes = np.linalg.eigh(centred.T @ centred)
     axes = axes[:, ::-1][:, :dimensions]
     largest = axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])]
-    return (centred @ (axes * np.sign(largest))).astype(np.float32)
+    return np.asarray(centred @ (axes * np.sign(largest)), np.float32)
 
 
 def umap_reduce(vectors: Vectors, graph: NeighborGraph, dimensions: int, seed: int) -> Vectors:

@@ -1,9 +1,10 @@
-"""What to show of a cluster: its typical row, examples, how tight it is, and what lies next to it."""
+"""What to show of a cluster: typical rows, how tight it is, and what lies next to it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ class Shape:
     def centres(self) -> Vectors:
         """float32[clusters, d]: the means with norm 1."""
         norm = np.linalg.norm(self.means, axis=1, keepdims=True)
-        return np.divide(self.means, norm, out=np.zeros_like(self.means), where=norm > 0)
+        return np.asarray(self.means / np.maximum(norm, 1e-12))
 
     def cohesion(self) -> NDArray[np.float64]:
         """float64[clusters]: mean similarity of two rows of each cluster; 1 for a single row.
@@ -55,7 +56,7 @@ class Shape:
             return np.full(len(self), -1, np.int64)
         similarity = self.centres @ self.centres.T
         np.fill_diagonal(similarity, -np.inf)
-        return similarity.argmax(axis=1).astype(np.int64)
+        return np.asarray(similarity.argmax(axis=1), np.int64)
 
 
 def shape_of(vectors_of: Callable[[Rows], Vectors], labels: Rows, clusters: int) -> Shape:
@@ -84,7 +85,7 @@ def members(labels: Rows, clusters: int) -> list[tuple[int, Rows]]:
     """The rows of each cluster that has any, rising."""
     order = np.argsort(labels, kind="stable")
     bounds = np.searchsorted(labels[order], np.arange(clusters + 1))
-    parts = (order[low:high] for low, high in zip(bounds[:-1], bounds[1:], strict=True))
+    parts = (order[low:high] for low, high in pairwise(bounds))
     return [(cluster, rows) for cluster, rows in enumerate(parts) if len(rows)]
 
 

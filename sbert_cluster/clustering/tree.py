@@ -76,8 +76,8 @@ def grow_tree(points: NDArray[np.floating], weights: NDArray[np.float64], linkag
         alive[right] = False
     # Chains find merges in no order; among equals, the order in which they were made stays.
     merges = merges[np.argsort(merges[:, 2], kind="stable")]
-    left, right = merges[:, 0].astype(np.int64), merges[:, 1].astype(np.int64)
-    return Tree(left, right, np.maximum.accumulate(merges[:, 2]))
+    sides = merges[:, :2].astype(np.int64)
+    return Tree(sides[:, 0], sides[:, 1], np.maximum.accumulate(merges[:, 2]))
 
 
 def _distances(points: _Matrix, weights: NDArray[np.float64], linkage: Linkage) -> _Matrix:

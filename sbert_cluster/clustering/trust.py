@@ -46,8 +46,8 @@ def without_accidents(vectors: Vectors, labels: Rows, weights: NDArray[np.float6
     several = labels.max() > 0
     if several and np.average(back[inside], weights=weights[inside]) < HOLDS:
         return np.full(len(labels), -1, np.int64)
-    share = np.bincount(labels[inside], (weights * back)[inside])
-    share /= np.bincount(labels[inside], weights[inside])
+    found = np.bincount(labels[inside], (weights * back)[inside])
+    share = found / np.bincount(labels[inside], weights[inside])
     return np.where(inside & (share[labels] >= _CLUSTER_HOLDS), labels, -1)
 
 

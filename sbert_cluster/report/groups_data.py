@@ -153,7 +153,7 @@ def _periods(series: pl.Series) -> pl.Series | None:
 
 
 def _dates(series: pl.Series) -> pl.Series | None:
-    if series.dtype == pl.Date or series.dtype == pl.Datetime:
+    if isinstance(series.dtype, pl.Date | pl.Datetime):
         return series.cast(pl.Date)
     if series.dtype != pl.String:
         return None

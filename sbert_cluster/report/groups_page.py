@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -74,12 +76,9 @@ def _asset(name: str) -> str:
 @cache
 def _plotly() -> str:
     """Plotly's script, out of its package; nothing of the package is imported."""
-    import importlib.util
-
-    spec = importlib.util.find_spec("plotly")
-    assert spec is not None and spec.submodule_search_locations
-    from pathlib import Path
-
+    spec = find_spec("plotly")
+    assert spec is not None
+    assert spec.submodule_search_locations
     path = Path(spec.submodule_search_locations[0]) / "package_data" / "plotly.min.js"
     # An inline script ends at the first "</script", wherever it stands.
     return path.read_text("utf-8").replace("</script", "<\\/script")

@@ -39,11 +39,21 @@ def draw_map(result: GroupsResult, path: Path, kind: str) -> None:
     axes.set_aspect("equal", adjustable="datalim")
     noise = shown & (labels < 0)
     size = float(np.clip(60_000 / max(shown.sum(), 1), 1.2, 26))
-    axes.scatter(*places[noise].T, s=size * 0.6, c=_NOISE, linewidths=0, rasterized=True)
+    axes.scatter(
+        places[noise, 0], places[noise, 1], s=size * 0.6, c=_NOISE, linewidths=0, rasterized=True
+    )
     position = {one.cluster: at for at, one in enumerate(result.summaries)}
     inside = shown & (labels >= 0)
     colours = np.array([colour(position[int(k)]) for k in labels[inside]]).reshape(-1, 3)
-    axes.scatter(*places[inside].T, s=size, c=colours, alpha=0.8, linewidths=0, rasterized=True)
+    axes.scatter(
+        places[inside, 0],
+        places[inside, 1],
+        s=size,
+        c=colours,
+        alpha=0.8,
+        linewidths=0,
+        rasterized=True,
+    )
     axes.margins(0.04)
     figure.canvas.draw()
     _write_names(result, figure, axes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +43,20 @@ def nearest(
     return rows[best], similarity[best]
 
 
-@lru_cache(maxsize=1)
-def _vectors(folder: Path, progress: Progress) -> tuple[Rows, Vectors, Encoder]:
-    """Rows with a text, their vectors, and what made them; held for the next question."""
+Known = tuple[Rows, Vectors, Encoder]
+"""Rows with a text, their vectors, and what made them."""
+_held: dict[Path, Known] = {}
+"""For the next question about the same run."""
+
+
+def _vectors(folder: Path, progress: Progress) -> Known:
+    if folder not in _held:
+        _held.clear()
+        _held[folder] = _read(folder, progress)
+    return _held[folder]
+
+
+def _read(folder: Path, progress: Progress) -> Known:
     manifest = read_manifest(folder)
     corpus, texts = read_rows(folder, manifest)
     if corpus.vector_column is not None:

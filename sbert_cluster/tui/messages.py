@@ -24,7 +24,5 @@ class RowsFound(Message):
 class TaskTold(Message):
     """Work in another process has something to say."""
 
-    number: int
-    """Which work."""
     said: Record
-    """``{"stage", "done", "total", "unit"}``, ``{"result": …}`` or ``{"problem", "remedy"}``."""
+    """``{"stage", "done", "total", "unit"}``."""

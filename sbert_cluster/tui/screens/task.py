@@ -58,14 +58,15 @@ class TaskScreen(ModalScreen[Record | SbertClusterError | None]):
         """Wait for the other process; what it says becomes messages."""
         end: Record | SbertClusterError
         try:
-            end = await self._work.ask(
-                self._request, lambda news: self.post_message(TaskTold(0, news)) and None
-            )
+            end = await self._work.ask(self._request, self._hear)
         except SbertClusterError as error:
             end = error
         if not self._stays:
             await self._work.stop()
         self.dismiss(end)
+
+    def _hear(self, news: Record) -> None:
+        self.post_message(TaskTold(news))
 
     @on(TaskTold)
     def _told(self, event: TaskTold) -> None:
