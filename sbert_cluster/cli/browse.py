@@ -14,18 +14,38 @@ def browse(
     run: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN", help="Run folder that dedup or groups wrote.", show_default=False
+            metavar="RUN|INPUT",
+            help="Run folder that dedup or groups wrote; or an input file, which is grouped first.",
+            show_default=False,
         ),
     ],
     light: Annotated[
-        bool, typer.Option("--light", help="Light colours; L changes it later.")
+        bool, typer.Option("--light", help="Light colours; L changes them later.")
     ] = False,
     verbose: flags.Verbose = False,  # noqa: ARG001 - its callback acts on it
 ) -> None:
-    """Look at a run in the terminal, decide, and undo.
+    """Look at a run in the terminal: see groups, judge pairs, change clusters, undo.
 
     Example: [bold]sbert-cluster browse questions.dedup[/]
     """
     from sbert_cluster.tui.app import BrowseApp, open_model
 
-    BrowseApp(open_model(run), dark=not light).run()
+    folder = _grouped(run) if run.is_file() else run
+    program = BrowseApp(open_model(folder), dark=not light)
+    program.run()
+    if program.failure is not None:
+        raise program.failure
+
+
+def _grouped(path: Path) -> Path:
+    """The run of ``groups`` on a file: the one that is there, or a new one."""
+    from sbert_cluster.runs import MANIFEST, default_run_folder
+
+    folder = default_run_folder([str(path)], "groups")
+    if not (folder / MANIFEST).exists():
+        from sbert_cluster import pipeline
+        from sbert_cluster.cli.narrate import Narrator
+
+        with Narrator(quiet=False, json=False).progress() as progress:
+            pipeline.groups(str(path), output=folder, progress=progress)
+    return folder

@@ -75,6 +75,15 @@ class BrowseApp(App[None]):
         """Let other windows edit the run."""
         self.model.close()
 
+    def _fatal_error(self) -> None:
+        """End without a word: Textual would print local variables, in which people's texts are."""
+        self._close_messages_no_wait()
+
+    @property
+    def failure(self) -> Exception | None:
+        """The error that ended the program."""
+        return self._exception
+
     def open_run(self, folder: Path) -> None:
         """Show another run in place of this one."""
         try:

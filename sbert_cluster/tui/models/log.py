@@ -73,6 +73,9 @@ class EditLog:
             self._file.close()
             self._file = None
 
+    def __del__(self) -> None:
+        self.close()
+
     def _whole_lines(self) -> list[bytes]:
         return self.path.read_bytes().split(b"\n")[:-1]
 

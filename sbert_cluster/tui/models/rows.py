@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -20,15 +21,7 @@ class Part:
 
     file: RowFile
     rows: Rows | None
-    """int64: the input row of each of its rows, rising; None: all of them in order."""
-
-    def scan(self, columns: Sequence[str]) -> Iterator[tuple[Rows, pl.DataFrame]]:
-        """All rows in blocks, with their input rows."""
-        start = 0
-        for frame in self.file.blocks(columns):
-            stop = start + frame.height
-            yield (np.arange(start, stop) if self.rows is None else self.rows[start:stop]), frame
-            start = stop
+    """int64: the input row of each of its rows, rising; None: those that no other part has."""
 
 
 @dataclass
@@ -121,7 +114,11 @@ class RunRows:
     def scan(self, columns: Sequence[str]) -> Iterator[tuple[Rows, pl.DataFrame]]:
         """All rows in blocks, not always in input order, with their numbers."""
         for part in self.parts:
-            yield from part.scan(columns)
+            start, own = 0, self._staying if part.rows is None else part.rows
+            for frame in part.file.blocks(columns):
+                stop = start + frame.height
+                yield own[start:stop], frame
+                start = stop
 
     def matching(self, query: str, column: str | None = None) -> Iterator[Rows]:
         """Rows that hold a text, whatever its case, block by block.
@@ -134,6 +131,15 @@ class RunRows:
         words = query.casefold().split()
         for rows, frame in self.scan(names):
             yield rows[_holds(_plain(frame), names, words)]
+
+    @cached_property
+    def _staying(self) -> Rows:
+        """int64: the input row of each row of the file that holds all the others."""
+        stays = np.ones(len(self), np.bool_)
+        for part in self.parts:
+            if part.rows is not None:
+                stays[part.rows] = False
+        return np.flatnonzero(stays)
 
     def _by_part(self, rows: Rows) -> Iterator[tuple[Part, Rows, Rows]]:
         removed = next((p.rows for p in self.parts if p.rows is not None), np.empty(0, np.int64))

@@ -20,6 +20,16 @@ class RunScreen(Screen[None]):
         Binding("L", "app.other_theme", "Light or dark", show=False),
     ]
 
+    _possible: tuple[str, ...] = ()
+
+    def refresh_keys(self) -> None:
+        """Show the keys that are possible now; the footer is made anew only if they changed."""
+        keys = [b for b in self.BINDINGS if isinstance(b, Binding)]
+        now = tuple(b.action for b in keys if self.check_action(b.action.partition("(")[0], ()))
+        if now != self._possible:
+            self._possible = now
+            self.refresh_bindings()
+
     def tell(self, sentence: str, *, severe: bool = False) -> None:
         """Say something in a corner."""
         level: Literal["error", "information"] = "error" if severe else "information"

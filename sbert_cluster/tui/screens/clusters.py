@@ -73,6 +73,8 @@ class ClustersScreen(RunScreen):
         """Clusters that are marked."""
         self._marked_rows: set[int] = set()
         self._query = ""
+        self._shown: int | None = None
+        """The cluster whose rows are shown."""
         self._near: tuple[Rows, NDArray[np.float32]] | None = None
         self._extra: str | None = None
         self._order: tuple[str, NDArray[np.int64]] | None = None
@@ -138,7 +140,7 @@ class ClustersScreen(RunScreen):
         if self._query:
             parts.append((f" · {self._query}", Tone.ACCENT))
         self.query_one("#figures", Static).update(said(*parts))
-        self.refresh_bindings()
+        self.refresh_keys()
 
     @property
     def _cluster(self) -> int | None:
@@ -155,7 +157,7 @@ class ClustersScreen(RunScreen):
 
     def _show_rows(self, *, cursor: int | None = None) -> None:
         table = self.query_one("#rows", VirtualTable)
-        cluster = self._cluster
+        cluster = self._shown = self._cluster
         if self._near is not None:
             rows, values = self._near
             table.border_title = f"the {len(rows)} rows nearest in meaning"
@@ -200,11 +202,11 @@ class ClustersScreen(RunScreen):
 
     @on(VirtualTable.Moved, "#clusters")
     def _cluster_moved(self) -> None:
-        if self._near is None:
-            self._show_rows(cursor=0)
-        else:
+        if self._near is not None:
             self.query_one("#map", ScatterMap).marked = self._cluster
-        self.refresh_bindings()
+        elif self._cluster != self._shown:
+            self._show_rows(cursor=0)
+        self.refresh_keys()
 
     @on(VirtualTable.Moved, "#rows")
     def _row_moved(self) -> None:

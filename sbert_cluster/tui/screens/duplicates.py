@@ -18,6 +18,7 @@ from sbert_cluster.report.figures import count, similarity
 from sbert_cluster.tui.cells import Tone
 from sbert_cluster.tui.look import Said, compared, said
 from sbert_cluster.tui.messages import RowsFound
+from sbert_cluster.tui.models.decisions import DuplicateEdit
 from sbert_cluster.tui.models.differences import differences
 from sbert_cluster.tui.models.duplicates import DuplicatesModel, Member, Sort
 from sbert_cluster.tui.screens.base import RunScreen
@@ -69,6 +70,8 @@ class DuplicatesScreen(RunScreen):
         self._wanted: float | None = None
         self._query = ""
         self._all_columns = False
+        self._shown: list[DuplicateEdit] = list(model.history.done)
+        """The edits that the screen shows the result of."""
 
     def compose(self) -> ComposeResult:
         """Figures, slider, groups beside rows, and two texts compared."""
@@ -87,6 +90,11 @@ class DuplicatesScreen(RunScreen):
         self.refresh_all(first=True)
         self.query_one("#groups").focus()
 
+    def on_screen_resume(self) -> None:
+        """Something may have been decided on the screen that was above."""
+        if self._shown != self.model.history.done:
+            self.refresh_all()
+
     # Showing -------------------------------------------------------------------------------
 
     def refresh_all(self, *, first: bool = False, follow: int | None = None) -> None:
@@ -96,6 +104,7 @@ class DuplicatesScreen(RunScreen):
             first: Whether nothing was shown before.
             follow: A row whose group is to be marked.
         """
+        self._shown = list(self.model.history.done)
         table = self.query_one("#groups", VirtualTable)
         before = follow
         if before is None and not first:
@@ -107,7 +116,7 @@ class DuplicatesScreen(RunScreen):
         table.show(GroupLines(self.model), cursor=place)
         self._show_figures()
         self._show_members()
-        self.refresh_bindings()
+        self.refresh_keys()
 
     def _show_figures(self) -> None:
         model = self.model
@@ -185,13 +194,17 @@ class DuplicatesScreen(RunScreen):
         return source.members[place]
 
     @on(VirtualTable.Moved, "#groups")
-    def _group_moved(self) -> None:
-        self._show_members()
+    def _group_moved(self, event: VirtualTable.Moved) -> None:
+        members = self._members
+        if members is None or not len(self.model):
+            return
+        if self.model.group(event.place).row != int(members.members.rows[0]):
+            self._show_members()
 
     @on(VirtualTable.Moved, "#members")
     def _member_moved(self) -> None:
         self._show_comparison()
-        self.refresh_bindings()
+        self.refresh_keys()
 
     @on(VirtualTable.Chosen, "#groups")
     def _group_chosen(self) -> None:
@@ -367,13 +380,13 @@ class DuplicatesScreen(RunScreen):
         """Judge pairs, one after the other."""
         from sbert_cluster.tui.screens.review import ReviewScreen
 
-        self.app.push_screen(ReviewScreen(self.model), lambda _: self.refresh_all())
+        self.app.push_screen(ReviewScreen(self.model))
 
     def action_evidence(self) -> None:
         """See what the judged pairs say about the threshold."""
         from sbert_cluster.tui.screens.evidence import EvidenceScreen
 
-        self.app.push_screen(EvidenceScreen(self.model), lambda _: self.refresh_all())
+        self.app.push_screen(EvidenceScreen(self.model))
 
     def action_write(self) -> None:
         """Write the result."""

@@ -69,6 +69,10 @@ class ReviewScreen(Screen[None]):
         """Show the first pair."""
         self.show_next()
 
+    def on_screen_resume(self) -> None:
+        """The threshold may have moved on the screen that was above."""
+        self.show(self.pair)
+
     def show_next(self) -> None:
         """Show the pair to judge next."""
         self.show(self.model.next_pair(self._centre))
@@ -191,4 +195,4 @@ class ReviewScreen(Screen[None]):
         """See what the judged pairs say about the threshold."""
         from sbert_cluster.tui.screens.evidence import EvidenceScreen
 
-        self.app.push_screen(EvidenceScreen(self.model), lambda _: self.show_next())
+        self.app.push_screen(EvidenceScreen(self.model))

@@ -97,9 +97,9 @@ class ClusterLines:
     columns: Sequence[Column] = (
         Column("", 1),
         Column("cluster", 0),
-        Column("", 8, at_least=44),
+        Column("", 6, at_least=34),
         Column("rows", 6, right=True),
-        Column("cohesion", 8, right=True, at_least=38),
+        Column("cohesion", 8, right=True, at_least=44),
     )
 
     def __init__(self, model: ClustersModel, marked: set[int]) -> None:
@@ -122,7 +122,7 @@ class ClusterLines:
         return (
             sign,
             plain(indent + entry.name, tone),
-            plain("" if entry.open is not None else bar(min(1.0, entry.share), 8), Tone.ACCENT),
+            plain("" if entry.open is not None else bar(min(1.0, entry.share), 6), Tone.ACCENT),
             plain(f"{entry.size:,}", Tone.STRONG),
             plain(f"{entry.cohesion:.2f}" if known else "", Tone.DIM),
         )

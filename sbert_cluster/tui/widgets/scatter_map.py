@@ -49,6 +49,7 @@ class ScatterMap(Widget, can_focus=True):
         super().__init__(id=id)
         self._scatter = scatter
         self._drawing: Drawing | None = None
+        self._looks: dict[str, Style] = {}
         self._numbers: dict[tuple[int, int], str] = {}
 
     def redraw(self) -> None:
@@ -85,11 +86,11 @@ class ScatterMap(Widget, can_focus=True):
         width, height = self.size
         if width < 4 or height < 2 or not len(self._scatter):
             return Strip.blank(width, self.rich_style)
-        if self._drawing is None:
+        if self._drawing is None or self._drawing.dots.shape != (height, width):
             self._drawing = self._scatter.draw(width, height, self.marked)
             self._numbers = self._placed(width, height)
         drawing = self._drawing
-        looks = self._looks()
+        looks = self._looked_up()
         segments = []
         x = 0
         while x < width:
@@ -102,24 +103,35 @@ class ScatterMap(Widget, can_focus=True):
                 continue
             segments.append(self._cell(drawing, looks, x, y))
             x += 1
-        return Strip(segments).adjust_cell_length(width, self.rich_style)
+        return Strip(segments).adjust_cell_length(width, looks["blank"])
 
     def _cell(self, drawing: Drawing, looks: dict[str, Style], x: int, y: int) -> Segment:
         if drawing.marked[y, x]:
             return Segment(chr(BRAILLE + int(drawing.marked_dots[y, x])), looks["marked"])
         dots = int(drawing.dots[y, x])
         if not dots:
-            return Segment(" ", self.rich_style)
+            return Segment(" ", looks["blank"])
         hue = int(drawing.hue[y, x])
         look = looks["noise"] if hue < 0 else looks[f"hue-{hue}"]
         return Segment(chr(BRAILLE + dots), look)
 
-    def _looks(self) -> dict[str, Style]:
+    def notify_style_update(self) -> None:
+        """Colours have changed."""
+        super().notify_style_update()
+        self._looks.clear()
+
+    def _looked_up(self) -> dict[str, Style]:
+        """The style of each part, looked up once until colours change."""
+        if self._looks:
+            return self._looks
         names = [name.removeprefix("map--") for name in self.COMPONENT_CLASSES]
-        return {
-            name: self.rich_style + self.get_component_rich_style(f"map--{name}", partial=True)
+        whole = self.rich_style
+        self._looks = {
+            name: whole + self.get_component_rich_style(f"map--{name}", partial=True)
             for name in names
         }
+        self._looks["blank"] = whole
+        return self._looks
 
     def _placed(self, width: int, height: int) -> dict[tuple[int, int], str]:
         """Numbers of the marked and the first clusters, where they do not cover each other."""

@@ -75,15 +75,15 @@ class Slider(Widget):
     def _histogram(self, margin: int, room: int, width: int) -> Strip:
         # Copies in other spelling lie at 1 and are many: they would flatten all the rest.
         most = max([1, *self._bars[:-1]])
-        handle = self._handle(room)
-        segments = [Segment(" " * margin, self.rich_style)]
+        handle, blank = self._handle(room), self.rich_style
+        below, above = (blank + self._look(f"slider--{side}") for side in ("below", "above"))
+        segments = [Segment(" " * margin, blank)]
         for place, number in enumerate(self._bars):
             # By the square root, so that the few pairs near the threshold are seen as well.
             level = round((number / most) ** 0.5 * (len(_STEPS) - 1))
-            sign = _STEPS[min(max(level, 0), len(_STEPS) - 1)] if number else " "
-            name = "slider--above" if place >= handle else "slider--below"
-            segments.append(Segment(sign, self.rich_style + self._look(name)))
-        return Strip(segments).adjust_cell_length(width, self.rich_style)
+            sign = _STEPS[min(level, len(_STEPS) - 1)] if number else " "
+            segments.append(Segment(sign, above if place >= handle else below))
+        return Strip(segments).adjust_cell_length(width, blank)
 
     def _track(self, low: str, high: str, room: int, width: int) -> Strip:
         handle = self._handle(room)

@@ -97,6 +97,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.source: Source = Nothing()
         self._empty = empty
         self._strips: dict[int, Strip] = {}
+        self._looks: dict[str, Style] = {}
 
     # What is shown -------------------------------------------------------------------------
 
@@ -189,6 +190,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         """Colours have changed."""
         super().notify_style_update()
         self._strips.clear()
+        self._looks.clear()
 
     # Drawing -------------------------------------------------------------------------------
 
@@ -210,21 +212,27 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _line(self, place: int, width: int) -> Strip:
         is_marked = place == self.cursor
-        name = "table--cursor" if self.has_focus else "table--cursor-blurred"
-        base = self.rich_style + (
-            self.get_component_rich_style(name, partial=True) if is_marked else Style()
-        )
-        segments = [Segment("▌" if is_marked else " ", base)]
+        base = Style()
+        if is_marked:
+            base = self._look("cursor" if self.has_focus else "cursor-blurred")
+        segments = [Segment("▌" if is_marked else " ", self._look() + base)]
         cells = self.source.line(place)
         for number, column, room in self._layout(width):
             for span in fit(cells[number], room, right=column.right):
-                tone = self.get_component_rich_style(f"table--{span.tone}", partial=True)
-                segments.append(Segment(span.text, base + tone))
-            segments.append(Segment(" ", base))
-        return Strip(segments).adjust_cell_length(width, base)
+                segments.append(Segment(span.text, self._look(span.tone) + base))
+            segments.append(Segment(" ", self._look() + base))
+        return Strip(segments).adjust_cell_length(width, self._look() + base)
+
+    def _look(self, name: str = "") -> Style:
+        """The style of a part, looked up once until colours change."""
+        if name not in self._looks:
+            part = name and self.get_component_rich_style(f"table--{name}", partial=True)
+            whole = Style() if name.startswith("cursor") else self.rich_style
+            self._looks[name] = whole + part if part else whole
+        return self._looks[name]
 
     def _head(self, width: int) -> Strip:
-        style = self.rich_style + self.get_component_rich_style("table--head", partial=True)
+        style = self._look("head")
         segments = [Segment(" ", style)]
         for _, column, room in self._layout(width):
             title = fit(plain(column.title), room, right=column.right)
@@ -233,12 +241,12 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         return Strip(segments).adjust_cell_length(width, style)
 
     def _note(self, width: int) -> Strip:
-        style = self.rich_style + self.get_component_rich_style("table--dim", partial=True)
+        style = self._look("dim")
         spans = fit(plain(f" {self._empty}"), width)
         return Strip([Segment(span.text, style) for span in spans])
 
     def _blank(self, width: int) -> Strip:
-        return Strip.blank(width, self.rich_style)
+        return Strip.blank(width, self._look())
 
     def _layout(self, width: int) -> list[tuple[int, Column, int]]:
         """The columns that are shown: their positions, and the cells that each takes."""
