@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
@@ -83,12 +86,55 @@ def _nearest(request: Record, teller: Teller) -> Record:
     return {"rows": rows.tolist(), "similarity": similarity.tolist()}
 
 
+def _calibrate(request: Record, teller: Teller) -> Record:
+    work = _module("calibrate")
+    with _labels(request) as (labels, model):
+        found = work.calibrate_threshold(labels, progress=teller.progress, model=model)
+    return dict(found.calibration.to_dict())
+
+
+def _train(request: Record, teller: Teller) -> Record:
+    work = _module("train")
+    with _labels(request) as (labels, model):
+        trained = work.train(
+            labels, output=request["output"], model=model, progress=teller.progress
+        )
+    held_out = [{"before": one.before, "after": one.after} for one in trained.held_out]
+    return {"folder": str(trained.output), "held_out": held_out}
+
+
+@contextmanager
+def _labels(request: Record) -> Iterator[tuple[Path, str]]:
+    """The judged pairs of a run as a file, and the model of the run."""
+    from sbert_cluster.tui.models.duplicates import DuplicatesModel
+    from sbert_cluster.tui.models.result import LABELS, labels_csv
+    from sbert_cluster.tui.models.run import Run
+
+    run = Run.open(Path(request["folder"]))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / LABELS
+        path.write_bytes(labels_csv(DuplicatesModel(run)).encode())
+        yield path, run.arguments["model"]
+
+
+def _module(name: str) -> Any:
+    """A part of the pipeline that an installation may lack."""
+    try:
+        return import_module(f"sbert_cluster.pipeline.{name}")
+    except ModuleNotFoundError as error:
+        raise SbertClusterError(
+            f"this installation has no {name}", "Write the labels with w and use another one."
+        ) from error
+
+
 WORK: dict[str, Callable[[Record, Teller], Record]] = {
     "dedup": _dedup,
     "groups": _groups,
     "write": _write,
     "split": _split,
     "nearest": _nearest,
+    "calibrate": _calibrate,
+    "train": _train,
 }
 """What can be asked for."""
 

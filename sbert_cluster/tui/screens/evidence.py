@@ -14,7 +14,9 @@ from sbert_cluster.tui.cells import Tone
 from sbert_cluster.tui.look import Said, said
 from sbert_cluster.tui.models.duplicates import DuplicatesModel
 from sbert_cluster.tui.models.evidence import Line, Share
+from sbert_cluster.tui.models.log import Record
 from sbert_cluster.tui.screens.base import RunScreen
+from sbert_cluster.tui.screens.task import ask
 
 _WANTED = 0.9
 """Precision for which a threshold is advised."""
@@ -28,13 +30,17 @@ class EvidenceScreen(RunScreen):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a", "advice", "Take the advice"),
+        Binding("a", "advice", "Take the threshold"),
+        Binding("c", "calibrate", "Calibrate"),
+        Binding("f", "train", "Fine-tune the model"),
         Binding("escape,t,q", "app.pop_screen", "Back", key_display="esc"),
     ]
 
     def __init__(self, model: DuplicatesModel) -> None:
         super().__init__()
         self.model = model
+        self._calibrated: Record | None = None
+        self._trained: Record | None = None
 
     def compose(self) -> ComposeResult:
         """A table and what it means."""
@@ -48,7 +54,9 @@ class EvidenceScreen(RunScreen):
 
     @property
     def advice(self) -> float | None:
-        """The lowest threshold that is precise enough, as far as that is known."""
+        """The calibrated threshold, or the lowest that is precise enough as far as is known."""
+        if self._calibrated is not None:
+            return float(self._calibrated["threshold"])
         return self.model.judged.advice(_WANTED)
 
     def show(self) -> None:
@@ -65,7 +73,7 @@ class EvidenceScreen(RunScreen):
         parts += [("  threshold     pairs   judged   precision             recall\n", Tone.DIM)]
         for line in model.evidence(self._thresholds()):
             parts += self._line(line)
-        parts += ["\n", *self._advised(), "\n\n"]
+        parts += ["\n", *self._advised(), "\n", *self._told(), "\n"]
         parts += [(_CAUTION, Tone.DIM)]
         self.query_one("#table", Static).update(said(*parts))
         self.refresh_bindings()
@@ -83,7 +91,7 @@ class EvidenceScreen(RunScreen):
         return [(lead, tone), (judged, tone), *_share(line.precision), *_share(line.recall), "\n"]
 
     def _advised(self) -> list[Said | str]:
-        advice, curve = self.advice, self.model.curve
+        advice, curve = self.model.judged.advice(_WANTED), self.model.curve
         parts: list[Said | str]
         if advice is None:
             sentence = f"No threshold is known yet to be {_WANTED:.0%} precise: judge more pairs."
@@ -95,15 +103,56 @@ class EvidenceScreen(RunScreen):
             parts += [f"\nEven chances lie at {curve.even:.3f}: press c in the review to go there."]
         return parts
 
+    def _told(self) -> list[Said | str]:
+        """What calibrating and training found."""
+        parts: list[Said | str] = []
+        if (found := self._calibrated) is not None:
+            low, high = found["threshold_interval"]
+            parts += [(f"Calibrated: {found['threshold']:.3f}", Tone.GOOD)]
+            parts += [f" ({low:.3f} to {high:.3f}), precision {found['precision']:.0%}, "]
+            parts += [f"recall {found['recall']:.0%} of judged pairs. ", ("a", Tone.STRONG)]
+            parts += [" takes it.\n"]
+        if (made := self._trained) is not None:
+            parts += [(f"Fine-tuned: {made['folder']}\n", Tone.GOOD)]
+            for one in made["held_out"]:
+                for name, before in one["before"].items():
+                    parts += [f"  {name}: {before:.3f} → {one['after'][name]:.3f}\n"]
+        return parts
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - given by Textual
         """Whether a key is possible now."""
-        return action != "advice" or self.advice is not None
+        judged = self.model.judged
+        both = 0 < int(judged.same.sum()) < len(judged)
+        possible = {"advice": self.advice is not None, "calibrate": both, "train": both}
+        return possible.get(action, True)
 
     def action_advice(self) -> None:
         """Move the threshold to where it is precise enough."""
         if (advice := self.advice) is not None:
             self.model.set_threshold(max(advice, self.model.floor))
             self.show()
+
+    def action_calibrate(self) -> None:
+        """Calibrate on the judged pairs, as ``sbert-cluster calibrate`` does."""
+
+        def found(result: Record) -> None:
+            self._calibrated = result
+            self.show()
+
+        request = {"do": "calibrate", "folder": str(self.model.run.folder)}
+        ask(self, "Calibrating the threshold", request, found)
+
+    def action_train(self) -> None:
+        """Fine-tune the model on the judged pairs, as ``sbert-cluster train`` does."""
+        run = self.model.run
+        output = run.folder.with_name(f"{run.folder.name.removesuffix('.dedup')}-model")
+
+        def trained(result: Record) -> None:
+            self._trained = result
+            self.show()
+
+        request = {"do": "train", "folder": str(run.folder), "output": str(output)}
+        ask(self, "Fine-tuning the model on your answers", request, trained)
 
 
 _CAUTION = (
