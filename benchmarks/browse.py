@@ -126,7 +126,9 @@ async def _use(folder: Path) -> dict[str, Any]:
                 taken.append(1000 * (time.perf_counter() - begun))
             return taken
 
-        scroll = await latency(["pagedown", "down", "end", "pageup", "home", "up"] * (_SCROLLS // 6))
+        scroll = await latency(
+            ["pagedown", "down", "end", "pageup", "home", "up"] * (_SCROLLS // 6)
+        )
         results["scroll_ms"] = _spread(scroll)
         if isinstance(app.model, DuplicatesModel):
             keys = ["right"] * _STEPS + ["left"] * _STEPS
@@ -276,9 +278,7 @@ def _write(frame: pl.DataFrame, path: Path) -> None:
     write(path)
 
 
-def _finish(
-    folder: Path, command: str, arguments: dict[str, Any], counts: dict[str, int]
-) -> float:
+def _finish(folder: Path, command: str, arguments: dict[str, Any], counts: dict[str, int]) -> float:
     described = {"files": [{"path": "invented.csv"}], "text_columns": ["text"]}
     manifest = {"schema_version": 1, "command": command, "arguments": arguments}
     manifest |= {"input": described, "counts": counts}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-import mmap
+import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -31,7 +31,7 @@ BLOCK_ROWS = 65_536
 """Rows that are read together where all are looked at."""
 _CHUNK_BYTES = 8 << 20
 _SAMPLE_BYTES = 1 << 18
-_CACHE_BYTES = 64 << 20
+_CACHE_BYTES = 32 << 20
 _QUOTE, _NEWLINE, _RETURN = b'"\n\r'
 _UTF8_MARK = b"\xef\xbb\xbf"
 
@@ -100,7 +100,7 @@ class _ParquetRows:
         self._scan = pl.scan_parquet(path)
         self.columns = tuple(self._scan.collect_schema().names())
         self._height = int(self._scan.select(pl.len()).collect().item())
-        self._room = max(_CACHE_BYTES, path.stat().st_size // 2)
+        self._room = max(_CACHE_BYTES, path.stat().st_size // 4)
         self._held: OrderedDict[tuple[int, str], pl.Series] = OrderedDict()
 
     def __len__(self) -> int:
@@ -143,11 +143,43 @@ class _ParquetRows:
         return sum(int(series.estimated_size()) for series in self._held.values())
 
 
+class _Bytes:
+    """A file that is read where it is looked at; what was read before is not kept in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._length = os.fstat(self._file.fileno()).st_size
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, part: slice) -> bytes:
+        start, stop, _ = part.indices(self._length)
+        self._file.seek(start)
+        return self._file.read(stop - start)
+
+    def __del__(self) -> None:
+        self._file.close()
+
+    def ends_in(self, byte: int) -> bool:
+        """Whether that is the last byte."""
+        return self[self._length - 1 :] == bytes([byte])
+
+    def line_start(self, position: int) -> int:
+        """The first line start at or after a position."""
+        while position < self._length:
+            found = self[position : position + _SAMPLE_BYTES].find(b"\n")
+            if found >= 0:
+                return position + found + 1
+            position += _SAMPLE_BYTES
+        return self._length
+
+
 class _DelimitedRows:
     """Rows of a CSV file in UTF-8, whose records begin at known places."""
 
     def __init__(
-        self, data: mmap.mmap, starts: Rows, stops: Rows, header: list[str], delimiter: str
+        self, data: _Bytes, starts: Rows, stops: Rows, header: list[str], delimiter: str
     ) -> None:
         self._data, self._starts, self._stops, self._delimiter = data, starts, stops, delimiter
         self.columns = tuple(header)
@@ -200,8 +232,7 @@ def _index(path: Path, delimiter: str | None) -> _DelimitedRows | None:
     """Find where the records begin; None if only the careful reader reads the file rightly."""
     if path.stat().st_size == 0:
         return None
-    with path.open("rb") as file:
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    data = _Bytes(path)
     sample = data[:_SAMPLE_BYTES]
     offset = len(_UTF8_MARK) if sample.startswith(_UTF8_MARK) else 0
     lines = _sample_lines(sample[offset:])
@@ -212,16 +243,23 @@ def _index(path: Path, delimiter: str | None) -> _DelimitedRows | None:
     if stops is None or len(stops) < 2:
         return None
     starts = np.concatenate([[offset], stops[:-1] + 1])
-    if data[len(data) - 1] != _NEWLINE:
+    if not data.ends_in(_NEWLINE):
         stops[-1] = len(data)
-    stops = _without_returns(data, starts, stops)
     header = next(csv.reader(split_lines(data[offset : int(stops[0])].decode()), delimiter=by), [])
     if not header or (len(header) == 1 and not header[0]):
         return None
-    full = starts < stops
     if len(header) > 1:
+        full = _hold_something(data, starts, stops)
         starts, stops = starts[full], stops[full]
     return _DelimitedRows(data, starts[1:], stops[1:], column_names(header, str(path)), by)
+
+
+def _hold_something(data: _Bytes, starts: Rows, stops: Rows) -> NDArray[np.bool_]:
+    """bool[n]: the record is no blank line."""
+    full: NDArray[np.bool_] = stops > starts
+    for place in np.flatnonzero(stops - starts == 1).tolist():
+        full[place] = data[int(starts[place]) : int(stops[place])] != b"\r"
+    return full
 
 
 def _sample_lines(sample: bytes) -> list[str] | None:
@@ -234,7 +272,7 @@ def _sample_lines(sample: bytes) -> list[str] | None:
     return list(islice(split_lines(text), 2_000))
 
 
-def _ends_of_records(data: mmap.mmap, offset: int, delimiter: int) -> Rows | None:
+def _ends_of_records(data: _Bytes, offset: int, delimiter: int) -> Rows | None:
     """int64: where each record ends, or None if quotes do not stand where CSV wants them.
 
     A line break ends a record where the number of quotes before it is even. That is what a reader
@@ -243,7 +281,7 @@ def _ends_of_records(data: mmap.mmap, offset: int, delimiter: int) -> Rows | Non
     """
     ends, quotes, position = [], 0, offset
     while position < len(data):
-        stop = _after_line(data, min(position + _CHUNK_BYTES, len(data)))
+        stop = data.line_start(min(position + _CHUNK_BYTES, len(data)))
         chunk = data[position:stop]
         try:
             chunk.decode()
@@ -262,17 +300,9 @@ def _ends_of_records(data: mmap.mmap, offset: int, delimiter: int) -> Rows | Non
         position = stop
     if quotes % 2:
         return None
-    if data[len(data) - 1] != _NEWLINE:
+    if not data.ends_in(_NEWLINE):
         ends.append(np.array([len(data)]))
     return np.concatenate(ends) if ends else None
-
-
-def _after_line(data: mmap.mmap, position: int) -> int:
-    """The first line start at or after a position."""
-    if position >= len(data):
-        return len(data)
-    found = data.find(b"\n", position)
-    return len(data) if found < 0 else found + 1
 
 
 def _well_placed(values: NDArray[np.uint8], at: Rows, parity: int, delimiter: int) -> bool:
@@ -291,10 +321,3 @@ def _lone_return(values: NDArray[np.uint8]) -> bool:
         return False
     following = values[np.minimum(returns + 1, len(values) - 1)]
     return bool((following != _NEWLINE).any())
-
-
-def _without_returns(data: mmap.mmap, starts: Rows, stops: Rows) -> Rows:
-    values = np.frombuffer(data, np.uint8)
-    ends = np.maximum(stops - 1, 0)
-    returned: NDArray[np.bool_] = (values[ends] == _RETURN) & (stops > starts)
-    return stops - returned.astype(np.int64)

@@ -47,23 +47,19 @@ class Regrouped:
     """float32[m]: to that node; 1 for one that stays, NaN where no stored pair joins the two."""
     best: Rows
     """int64[m]: the row of each node that is visited first: the one kept if the node stays."""
-    weight: Nodes
-    """int32[m]: rows of each node that take part."""
+    sizes: Nodes
+    """int32[m]: rows in the group of each node that stays; 0 for the others."""
     groups: int
     """Groups of two rows or more."""
     removed: int
     """Rows that do not stay."""
 
     @cached_property
-    def sizes(self) -> NDArray[np.int64]:
-        """int64[m]: rows in the group of each node that stays; 0 for the others."""
-        return np.bincount(self.leader, self.weight, len(self.leader)).astype(np.int64)
-
-    @cached_property
     def heads(self) -> Rows:
         """int64[groups]: nodes that stay in place of others, largest group first, then by row."""
         heads = np.flatnonzero(self.sizes > 1)
-        return heads[np.lexsort((self.best[heads], -self.sizes[heads]))]
+        key = self.best[heads] - (self.sizes[heads].astype(np.int64) << 40)
+        return heads[np.argsort(key)]
 
 
 class PairGraph:
@@ -102,6 +98,11 @@ class PairGraph:
 
     def __len__(self) -> int:
         return len(self.first)
+
+    def put_first(self, rank: Nodes) -> None:
+        """Put the node visited first on the left of each edge."""
+        wrong = rank[self.left] > rank[self.right]
+        self.left[wrong], self.right[wrong] = self.right[wrong], self.left[wrong]
 
     def nodes_of(self, rows: Rows) -> Nodes:
         """int32: the node of each row; -1 for a row in no pair."""
@@ -156,6 +157,7 @@ class Regrouper:
         best = np.empty(len(graph), np.int64)
         best[graph.node[order[::-1]]] = order[::-1]
         self._best, self._node_rank = graph.rows[best], self._rank[best]
+        graph.put_first(self._node_rank)
 
     def at(self, threshold: float, wishes: Wishes | None = None) -> Regrouped:
         """The groups at a threshold.
@@ -171,13 +173,14 @@ class Regrouper:
         similarity = self._graph.similarity[edges]
         if self._grouping is Grouping.DIRECT:
             level = self._graph.level[edges]
-            leader, similar = _direct(left, right, similarity, level, rank)
+            in_order = rank is self._node_rank
+            leader, similar = _direct(left, right, similarity, level, rank, in_order=in_order)
         else:
             leader, similar = self._by_library(left, right, similarity, rank)
-        sizes = np.bincount(leader, weight, len(leader))
+        sizes = np.bincount(leader, weight, len(leader)).astype(np.int32)
         groups = int((sizes > 1).sum())
-        removed = int(np.maximum(sizes - 1, 0).sum())
-        return Regrouped(leader, similar, best, weight, groups, removed)
+        removed = int(weight.sum()) - int((sizes > 0).sum())
+        return Regrouped(leader, similar, best, sizes, groups, removed)
 
     def members(self, groups: Regrouped, head: int, out: frozenset[int]) -> Rows:
         """int64: the rows of a group that take part: the kept one, then by falling similarity."""
@@ -238,12 +241,18 @@ class Regrouper:
 
 
 def _direct(
-    left: Nodes, right: Nodes, similarity: NDArray[np.float32], level: Nodes, rank: Nodes
+    left: Nodes,
+    right: Nodes,
+    similarity: NDArray[np.float32],
+    level: Nodes,
+    rank: Nodes,
+    *,
+    in_order: bool,
 ) -> tuple[Nodes, NDArray[np.float32]]:
     """``direct``: leaders and the similarity to them; similarities fall."""
     leader = np.arange(len(rank), dtype=np.int32)
     similar = np.ones(len(rank), np.float32)
-    stays = staying(left, right, rank)
+    stays = staying(left, right, rank, in_order=in_order)
     left_stays = stays[left]
     mixed = np.flatnonzero(left_stays != stays[right])
     left_stays = left_stays[mixed]

@@ -11,7 +11,7 @@ _ROUNDS = 64
 Ids = NDArray[np.int64] | NDArray[np.int32]
 
 
-def staying(left: Ids, right: Ids, rank: Ids) -> NDArray[np.bool_]:
+def staying(left: Ids, right: Ids, rank: Ids, *, in_order: bool = False) -> NDArray[np.bool_]:
     """Which units stay, if one stays exactly when it is in no pair with one that stays already.
 
     In each round the units that wait for nobody stay, and those in a pair with them go. Pairs of
@@ -21,12 +21,15 @@ def staying(left: Ids, right: Ids, rank: Ids) -> NDArray[np.bool_]:
         left: int[k]: one unit of each pair.
         right: int[k]: the other one.
         rank: int[m]: the order in which units are visited; all different.
+        in_order: Whether the left unit of each pair is known to be visited first.
 
     Returns:
         bool[m]; units in no pair stay.
     """
-    in_order = rank[left] < rank[right]
-    earlier, later = np.where(in_order, left, right), np.where(in_order, right, left)
+    earlier, later = left, right
+    if not in_order:
+        swapped = rank[left] > rank[right]
+        earlier, later = np.where(swapped, right, left), np.where(swapped, left, right)
     gone, waits = np.zeros((2, len(rank)), np.bool_)
     for _ in range(_ROUNDS):
         if not len(earlier):

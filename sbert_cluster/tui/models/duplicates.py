@@ -347,7 +347,7 @@ class DuplicatesModel:
     def _list_groups(self) -> tuple[Rows, NDArray[np.float32]]:
         heads = self.groups.heads
         lowest = np.ones(len(self.graph), np.float32)
-        np.minimum.at(lowest, self.groups.leader, np.nan_to_num(self.groups.similarity, nan=1))
+        np.fmin.at(lowest, self.groups.leader, self.groups.similarity)
         if self._found is not None:
             nodes = self.graph.nodes_of(self._found)
             wanted = np.zeros(len(self.graph), np.bool_)

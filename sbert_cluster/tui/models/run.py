@@ -134,8 +134,11 @@ def read_pairs(run: Run) -> Pairs:
     path = run.folder / "pairs.parquet"
     number = {reason.word: int(reason) for reason in Reason}
     try:
-        frame = pl.read_parquet(path).with_columns(
-            pl.col("reason").replace_strict(number, return_dtype=pl.UInt8)
+        # Straight to small numbers: the words would take more memory than all the rest.
+        frame = (
+            pl.scan_parquet(path)
+            .with_columns(pl.col("reason").replace_strict(number, return_dtype=pl.UInt8))
+            .collect(engine="streaming")
         )
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = (str(error).splitlines() or ["unknown reason"])[0]

@@ -25,8 +25,6 @@ class Drawing:
     """uint8[height, width]: bits of the braille character of each cell."""
     hue: NDArray[np.int8]
     """int8[height, width]: colour of each cell, -1 where there is only noise."""
-    marked: NDArray[np.bool_]
-    """bool[height, width]: a point of the marked cluster lies in the cell."""
     marked_dots: NDArray[np.uint8]
     """uint8[height, width]: bits of the marked cluster alone."""
 
@@ -44,7 +42,9 @@ class Scatter:
         here = np.isfinite(x) & np.isfinite(y)
         self._rows = np.flatnonzero(here)
         self._x, self._y = _unit(x[here]), _unit(y[here])
-        self.labels = labels
+        self._ground: tuple[NDArray[np.uint8], NDArray[np.int8]] | None = None
+        self._centres: dict[int, tuple[float, float]] | None = None
+        self.relabel(labels)
         self._size = (0, 0)
         self._cell = np.empty(0, np.int32)
         self._bit = np.empty(0, np.uint8)
@@ -54,32 +54,41 @@ class Scatter:
 
     def relabel(self, labels: Rows) -> None:
         """Take other clusters for the same points."""
-        self.labels = labels
+        self._labels = labels[self._rows]
+        self._ground = self._centres = None
 
     def draw(self, width: int, height: int, marked: int | None) -> Drawing:
         """The map in cells of the terminal."""
-        self._place(width, height)
-        labels = self.labels[self._rows]
-        count = width * height
-        dots, marked_dots = np.zeros((2, count), np.uint8)
-        np.bitwise_or.at(dots, self._cell, self._bit)
-        hue = np.full(count, -1, np.int8)
-        clustered = labels >= 0
-        hue[self._cell[clustered]] = labels[clustered] % HUES
+        if self._size != (width, height):
+            self._place(width, height)
+            self._ground = None
+        if self._ground is None:
+            self._ground = self._drawn(width * height)
+        dots, hue = self._ground
+        marked_dots = np.zeros(width * height, np.uint8)
         if marked is not None:
-            own = np.flatnonzero(labels == marked)
+            own = np.flatnonzero(self._labels == marked)
             np.bitwise_or.at(marked_dots, self._cell[own], self._bit[own])
         shape = (height, width)
-        here = marked_dots > 0
-        return Drawing(
-            dots.reshape(shape), hue.reshape(shape), here.reshape(shape), marked_dots.reshape(shape)
-        )
+        return Drawing(dots.reshape(shape), hue.reshape(shape), marked_dots.reshape(shape))
+
+    def _drawn(self, cells: int) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
+        """Dots and colours of all points."""
+        dots, hue = np.zeros(cells, np.uint8), np.full(cells, -1, np.int8)
+        np.bitwise_or.at(dots, self._cell, self._bit)
+        clustered = self._labels >= 0
+        hue[self._cell[clustered]] = self._labels[clustered] % HUES
+        return dots, hue
 
     def centres(self) -> dict[int, tuple[float, float]]:
         """The middle of each cluster, in (0, 1) from the left and from the top."""
-        labels = self.labels[self._rows]
-        clustered = labels >= 0
-        own = labels[clustered]
+        if self._centres is None:
+            self._centres = self._averaged()
+        return self._centres
+
+    def _averaged(self) -> dict[int, tuple[float, float]]:
+        clustered = self._labels >= 0
+        own = self._labels[clustered]
         if not len(own):
             return {}
         sizes = np.bincount(own)
@@ -106,8 +115,6 @@ class Scatter:
         return best if best != cluster and cost(best) < float("inf") else cluster
 
     def _place(self, width: int, height: int) -> None:
-        if self._size == (width, height):
-            return
         column = np.minimum((self._x * (2 * width)).astype(np.int32), 2 * width - 1)
         line = np.minimum(((1 - self._y) * (4 * height)).astype(np.int32), 4 * height - 1)
         self._cell = (line // 4) * width + column // 2

@@ -106,8 +106,8 @@ class ScatterMap(Widget, can_focus=True):
         return Strip(segments).adjust_cell_length(width, looks["blank"])
 
     def _cell(self, drawing: Drawing, looks: dict[str, Style], x: int, y: int) -> Segment:
-        if drawing.marked[y, x]:
-            return Segment(chr(BRAILLE + int(drawing.marked_dots[y, x])), looks["marked"])
+        if own := int(drawing.marked_dots[y, x]):
+            return Segment(chr(BRAILLE + own), looks["marked"])
         dots = int(drawing.dots[y, x])
         if not dots:
             return Segment(" ", looks["blank"])
