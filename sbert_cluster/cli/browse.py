@@ -30,11 +30,27 @@ def browse(
     """
     from sbert_cluster.tui.app import BrowseApp, open_model
 
+    _require_terminal()
     folder = _grouped(run) if run.is_file() else run
     program = BrowseApp(open_model(folder), dark=not light)
     program.run()
     if program.failure is not None:
         raise program.failure
+
+
+def _require_terminal() -> None:
+    """A pipe can be neither looked at nor typed into; ``textual serve`` brings its own driver."""
+    import os
+    import sys
+
+    from sbert_cluster.errors import UsageError
+
+    interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    if not interactive and "TEXTUAL_DRIVER" not in os.environ:
+        raise UsageError(
+            "browse needs a terminal, and this is a pipe or a file",
+            "Start it in a terminal, or look at report.html in the run folder.",
+        )
 
 
 def _grouped(path: Path) -> Path:

@@ -25,7 +25,8 @@ from sbert_cluster.tui.models.clusters import NOISE, ClustersModel
 from sbert_cluster.tui.models.decisions import Answer
 from sbert_cluster.tui.models.differences import differences
 from sbert_cluster.tui.models.duplicates import DuplicatesModel, Sort
-from sbert_cluster.tui.models.evidence import Judged, Share, fit as fit_curve
+from sbert_cluster.tui.models.evidence import Judged, Share
+from sbert_cluster.tui.models.evidence import fit as fit_curve
 from sbert_cluster.tui.models.log import EditLog
 from sbert_cluster.tui.models.queue import Queue
 from sbert_cluster.tui.models.result import write_duplicates
@@ -41,7 +42,7 @@ def duplicates(folder):
 def seen(model):
     """Everything that a person could see of the duplicates view."""
     groups = [model.group(place) for place in range(len(model))]
-    members = [[m for m in model.members(g.head)] for g in groups]
+    members = [list(model.members(g.head)) for g in groups]
     pair = model.next_pair()
     return model.decisions, model.kept, repr(groups), repr(members), pair
 
@@ -397,7 +398,7 @@ ODD = "ab é語👩‍👩‍👧🇩🇪שלוםمرحبا\x1b[31m\x1b]52;c;eA=
 @given(st.lists(st.text(ODD, max_size=20), max_size=3), st.integers(1, 40), st.booleans())
 def test_cells_have_exactly_their_width(texts, width, right):
     """Whatever the text: as wide as the column, and nothing in it that acts."""
-    spans = fit([*map(lambda t: plain(t)[0], texts)], width, right=right)
+    spans = fit([plain(text)[0] for text in texts], width, right=right)
     shown = "".join(span.text for span in spans)
     assert cell_len(shown) == width
     assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2066" for c in shown)

@@ -116,7 +116,17 @@ def test_every_key_of_the_duplicates_view(runs, until):
         assert model.history.done == []
         await press(pilot, "U", "ctrl+r", "u", "u")
         assert len(model.history.undone) == 2
-        await press(pilot, "d")
+
+    drive(runs / "questions.dedup", script)
+
+
+def test_finding_and_going_elsewhere(runs, until):
+    """Columns, order, search, jump, themes, and the other screens."""
+
+    async def script(app, pilot):
+        screen, model = app.screen, app.model
+        groups = screen.query_one("#groups", VirtualTable)
+        await press(pilot, "tab", "down", "d")
         assert any("channel" in line for line in shown(app))
         await press(pilot, "tab")
         assert groups.has_focus
@@ -193,7 +203,7 @@ def test_all_pairs_can_be_judged(tmp_path, tiny_model):
 
 
 def test_writing_and_searching_below(runs, until):
-    """w writes the files of the contract; b searches again and takes the decisions along."""
+    """With w come the files of the contract; b searches again and takes the decisions along."""
 
     async def script(app, pilot):
         await press(pilot, "r", "y", "n", "escape", "w")
@@ -213,13 +223,13 @@ def test_writing_and_searching_below(runs, until):
     drive(runs / "questions.dedup", script)
 
 
-def test_every_key_of_the_clusters_view(runs, until):
+def test_every_key_of_the_clusters_view(runs):
     """Looking, searching, marking, changing, undoing and writing."""
 
     async def script(app, pilot):
         screen, model = app.screen, app.model
         assert isinstance(screen, ClustersScreen)
-        table, rows = (screen.query_one(f"#{n}", VirtualTable) for n in ("clusters", "rows"))
+        rows = screen.query_one("#rows", VirtualTable)
         start = model.labels.tolist()
         # A layer opens and closes; then to a cluster.
         lines = len(model)
@@ -246,8 +256,17 @@ def test_every_key_of_the_clusters_view(runs, until):
         assert model.labels.tolist() == start
         await press(pilot, "U", "ctrl+r", "u", "u")
         assert model.labels.tolist() == start
-        # Order, columns, filter, search, jump.
-        await press(pilot, "s", "s", "s", "d")
+
+    drive(runs / "questions.groups", script)
+
+
+def test_finding_rows_of_clusters(runs, until):
+    """Order, columns, filter, search, jump, and the map."""
+
+    async def script(app, pilot):
+        screen = app.screen
+        rows = screen.query_one("#rows", VirtualTable)
+        await press(pilot, "s", "s", "s", "down", "d")
         await type_in(pilot, "channel")
         assert any(column.title == "channel" for column in rows.source.columns)
         await press(pilot, "S")
@@ -383,7 +402,7 @@ print(*heavy & set(sys.modules))
     assert done.stdout.split() == []
 
 
-def test_every_binding_is_described(runs):
+def test_every_binding_is_described():
     """Every key has words for the help."""
     for screen in (DuplicatesScreen, ClustersScreen, ReviewScreen, EvidenceScreen):
         for binding in screen.BINDINGS:
@@ -431,8 +450,29 @@ def test_pictures_are_as_before(runs, name, keys, size, request):
     assert picture == path.read_text(encoding="utf-8"), f"{path} differs; look at it"
 
 
-def test_browse_says_what_it_cannot_open(tmp_path, capsys, runs):
+def test_browse_needs_a_terminal(runs, capsys):
+    """In a pipe it says so."""
+    assert run(["browse", str(runs / "questions.dedup")]) == 2
+    assert "needs a terminal" in capsys.readouterr().err
+
+
+def test_browse_groups_an_input_file_first(tmp_path, runs, monkeypatch):
+    """An input is grouped beside itself; the second time the run is there."""
+    monkeypatch.setenv("TEXTUAL_DRIVER", "none")
+    opened = []
+    monkeypatch.setattr(BrowseApp, "run", lambda app: opened.append(app.model.run.folder))
+    source = tmp_path / "few.csv"
+    pl.read_csv(runs / "questions.csv").head(30).write_csv(source)
+    assert run(["browse", str(source)]) == 0
+    written = (tmp_path / "few.groups" / "rows.csv").stat().st_mtime_ns
+    assert run(["browse", str(source), "--light"]) == 0
+    assert opened == [tmp_path / "few.groups"] * 2
+    assert (tmp_path / "few.groups" / "rows.csv").stat().st_mtime_ns == written
+
+
+def test_browse_says_what_it_cannot_open(tmp_path, capsys, runs, monkeypatch):
     """Folders that hold no run end in one line and exit code 4."""
+    monkeypatch.setenv("TEXTUAL_DRIVER", "none")
     assert run(["browse", str(tmp_path / "nothing")]) == 4
     (tmp_path / "run.json").write_text('{"schema_version": 1, "command": "embed"}')
     assert run(["browse", str(tmp_path)]) == 4
