@@ -24,8 +24,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) install --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(VENV)/.installed  ## Find the duplicates among 1,261 help-desk questions
+demo: $(VENV)/.installed  ## Find duplicates among 1,261 questions, and the groups of 1,110 reviews
 	$(BIN)/sbert-cluster dedup sample_data/questions.csv --threshold 0.9 --overwrite
+	$(BIN)/sbert-cluster groups sample_data/reviews.parquet --text-column review --layers --overwrite
 
 test: $(VENV)/.installed-dev  ## Run all tests
 	$(BIN)/python -m pytest -n auto

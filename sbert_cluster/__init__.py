@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sbert_cluster.pipeline.dedup import dedup
     from sbert_cluster.pipeline.edit_groups import edit_groups
     from sbert_cluster.pipeline.embed import EmbedResult, embed
+    from sbert_cluster.pipeline.evaluate_clusters import evaluate_clusters
     from sbert_cluster.pipeline.groups import groups
     from sbert_cluster.types import (
         Clustering,
@@ -45,6 +46,7 @@ _HOME = {
     "AssignResult": "pipeline.assign_groups",
     "dedup": "pipeline.dedup",
     "edit_groups": "pipeline.edit_groups",
+    "evaluate_clusters": "pipeline.evaluate_clusters",
     "groups": "pipeline.groups",
     "embed": "pipeline.embed",
     "EmbedResult": "pipeline.embed",
@@ -89,6 +91,7 @@ __all__ = [
     "dedup",
     "edit_groups",
     "embed",
+    "evaluate_clusters",
     "groups",
 ]
 

@@ -282,11 +282,15 @@ class GroupOptions:
             )
         if self.threshold is not None and self.linkage is Linkage.WARD:
             raise UsageError(
-                "--threshold does not go with --linkage ward, whose heights are no similarities",
+                f"--threshold {self.threshold:g} does not go with --linkage ward, whose heights "
+                "are no similarities",
                 "Use --clusters, or another linkage.",
             )
         if self.threshold is not None and self.clusters is not None:
-            raise UsageError("--threshold and --clusters exclude each other", "Use one of them.")
+            raise UsageError(
+                f"--threshold {self.threshold:g} and --clusters {self.clusters} exclude each other",
+                "Use one of them.",
+            )
 
     def _check_numbers(self) -> None:
         if self.min_cluster_size is not None and self.min_cluster_size < 2:

@@ -13,6 +13,7 @@ from typer.exceptions import Abort, TyperException
 from sbert_cluster.cli.browse import browse
 from sbert_cluster.cli.dedup import dedup
 from sbert_cluster.cli.embed import embed
+from sbert_cluster.cli.evaluate import evaluate
 from sbert_cluster.cli.flags import Narration
 from sbert_cluster.cli.groups import groups
 from sbert_cluster.cli.info import info
@@ -55,6 +56,7 @@ app.command()(dedup)
 app.command()(browse)
 app.command()(groups)
 app.command()(embed)
+app.command()(evaluate)
 app.command()(info)
 
 

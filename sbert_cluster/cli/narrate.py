@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sbert_cluster.evaluation.clusters import ClusterScores
 from sbert_cluster.pipeline import AssignResult, EmbedResult, Info, Plan
 from sbert_cluster.progress import Progress
 from sbert_cluster.report.escape import visible
@@ -58,6 +59,28 @@ class Narrator:
             _print_json({"rows": rows, "assigned": found, "noise": rows - found})
         if not self._quiet:
             self._say(f"{found:,} of {count(rows, 'row')} belong to a group of the run → {target}")
+
+    def show_cluster_scores(self, scores: ClusterScores) -> None:
+        """Print how well groups agree with gold classes: noise counted, and left out."""
+        if self._json:
+            _print_json(asdict(scores))
+            return
+        columns = {"noise as singletons": scores.noise_as_singletons}
+        if scores.noise_left_out is not None:
+            columns["noise left out"] = scores.noise_left_out
+        named = {"ari": "ARI", "nmi": "NMI", "v_measure": "V-measure", "purity": "purity"}
+        rows = {"": "  ".join(columns)}
+        for key, name in named.items():
+            figures = (f"{getattr(one, key):>{len(title)}.3f}" for title, one in columns.items())
+            rows[name] = "  ".join(figures)
+        _print_table(
+            {
+                "rows with a class": f"{scores.rows:,}",
+                "groups": f"{scores.clusters:,}, classes {scores.classes:,}",
+                "in a group": f"{scores.clustered:.1%}",
+                **rows,
+            }
+        )
 
     def show_embed(self, result: EmbedResult, target: Path) -> None:
         """Sum up a run of ``embed``."""

@@ -139,7 +139,7 @@ def settle(candidates: list[Candidate]) -> int:
     mean of all numbers that reach 92 % of the best score is not.
 
     Args:
-        candidates: At least one.
+        candidates: At least one; a score is above 0.
 
     Returns:
         One of their numbers.

@@ -75,4 +75,5 @@ def collapse(
     present = index[index >= 0]
     rows = np.bincount(present, minlength=count).astype(np.float64)
     folded = unit(means(vectors, point, rows).astype(np.float32))
-    return Points(folded, totals(point, rows), np.where(index >= 0, point[index], -1))
+    # A last entry stands for rows that take no part.
+    return Points(folded, totals(point, rows), np.append(point, -1)[index])

@@ -42,7 +42,7 @@ def lay_out(smoothed: Vectors, graph: NeighborGraph, progress: Progress = silent
     """
     count = len(smoothed)
     if count < 4 or graph.rows.shape[1] == 0:
-        return _start(smoothed)
+        return _start(smoothed) if count else np.zeros((0, 2))
     weights = graph.adjacency().astype(np.float64)
     weights = sparse.csr_array(weights / weights.sum()) if weights.nnz else weights
     place = _start(smoothed) * 1e-4
@@ -67,7 +67,7 @@ def _start(smoothed: Vectors) -> _Plane:
     axes = principal(smoothed, 2).astype(np.float64)
     place = np.zeros((len(smoothed), 2))
     place[:, : axes.shape[1]] = axes
-    return place / max(float(place[:, 0].std()), 1e-12) if len(place) else place
+    return place / max(float(place[:, 0].std()), 1e-12)
 
 
 def _attraction(place: _Plane, weights: sparse.csr_array) -> _Plane:

@@ -96,7 +96,7 @@ def partition(prepared: Prepared, options: GroupOptions, seed: int = 0) -> Parti
         seed: Of UMAP, the only random step there is.
     """
     points = prepared.points
-    usable = points.vectors.any(axis=1)
+    usable = np.asarray(points.vectors.any(axis=1))
     labels = np.full(len(points), -1, np.int64)
     details: dict[str, Any] = {"method": str(options.method)}
     notes: tuple[str, ...] = ()
@@ -113,9 +113,8 @@ def partition(prepared: Prepared, options: GroupOptions, seed: int = 0) -> Parti
     labels = _large_enough(labels, points.weights, least)
     if options.clusters is None and options.threshold is None:
         labels = without_accidents(points.vectors, labels, points.weights)
-        if labels.max(initial=-1) == 0:
-            back = finds_back(points.vectors, labels, points.weights)
-            labels = np.where(back, labels, -1)
+        if labels.max(initial=-1) < 1:
+            labels = _one_or_none(points, usable)
     labels = by_size(labels, points.weights)
     return replace(_described(labels, points, options), details=details, notes=notes)
 
@@ -204,7 +203,7 @@ def _number(
         return options.clusters, {}
     points = prepared.points
     candidates = choose_clusters(cut, most, points.vectors, prepared.graph, points.weights)
-    number = settle(candidates) if candidates else 1
+    number = settle(candidates) if candidates and candidates[0].score > 0 else 1
     chosen = next((one for one in candidates if one.clusters == number), None)
     if chosen is None or chosen.silhouette < _DISTINCT:
         return 1, {"chosen_by": "nothing tells clusters apart"}
@@ -227,6 +226,15 @@ def _small_groups(prepared: Prepared) -> Rows:
         if groups.max() < EXACT_ROWS:
             break
     return groups
+
+
+def _one_or_none(points: Points, usable: NDArray[np.bool_]) -> Rows:
+    """One cluster of the rows that are similar to the others, if most are; otherwise none."""
+    together = np.where(usable, 0, -1)
+    back = finds_back(points.vectors, together, points.weights)
+    if not back.any() or np.average(back, weights=points.weights) < 0.5:
+        return np.full(len(points), -1, np.int64)
+    return np.where(back, together, -1)
 
 
 def _is_noise(prepared: Prepared, labels: Rows) -> NDArray[np.bool_]:

@@ -112,9 +112,10 @@ def stop_words(words: Iterable[str]) -> frozenset[str]:
     """
     counts = Counter(words)
     total = sum(counts.values())
+    # "is" and "of" are Dutch as well: what English has tells nothing about other languages.
     found = [
         listed
         for listed in _WORDS.values()
-        if sum(counts[word] for word in listed) >= _SHARE * max(total, 1)
+        if sum(counts[word] for word in listed - _WORDS["en"]) >= _SHARE * max(total, 1)
     ]
     return frozenset().union(_WORDS["en"], *found)

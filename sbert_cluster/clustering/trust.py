@@ -47,7 +47,8 @@ def without_accidents(vectors: Vectors, labels: Rows, weights: NDArray[np.float6
     if several and np.average(back[inside], weights=weights[inside]) < HOLDS:
         return np.full(len(labels), -1, np.int64)
     found = np.bincount(labels[inside], (weights * back)[inside])
-    share = found / np.bincount(labels[inside], weights[inside])
+    # Numbers may have gaps.
+    share = found / np.maximum(np.bincount(labels[inside], weights[inside]), 1)
     return np.where(inside & (share[labels] >= _CLUSTER_HOLDS), labels, -1)
 
 

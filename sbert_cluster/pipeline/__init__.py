@@ -9,6 +9,7 @@ from sbert_cluster.pipeline.assign_groups import AssignResult, assign_groups
 from sbert_cluster.pipeline.dedup import dedup
 from sbert_cluster.pipeline.edit_groups import edit_groups
 from sbert_cluster.pipeline.embed import EmbedResult, embed
+from sbert_cluster.pipeline.evaluate_clusters import evaluate_clusters
 from sbert_cluster.pipeline.groups import groups
 from sbert_cluster.pipeline.info import Info, clear_cache, info
 from sbert_cluster.pipeline.plan import Plan, plan
@@ -25,6 +26,7 @@ __all__ = [
     "dedup",
     "edit_groups",
     "embed",
+    "evaluate_clusters",
     "groups",
     "info",
     "plan",

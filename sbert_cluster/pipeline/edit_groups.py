@@ -159,7 +159,7 @@ def _described(before: GroupsRun, log: EditLog, vectors: RunVectors) -> GroupsRu
         if k not in known or not np.array_equal(old.clustering.labels == k, state.labels == k)
     ]
     rows = np.flatnonzero(np.isin(state.labels, changed))
-    inside = vectors.of(rows) if len(rows) else np.zeros((0, before.shape.means.shape[1]))
+    inside = vectors.of(rows) if len(rows) else before.shape.means[:0]
     at = {k: number for number, k in enumerate(changed)}
     labels = np.array([at[int(k)] for k in state.labels[rows]], np.int64)
     measured = shape_of(lambda some: inside[some], labels, len(changed))

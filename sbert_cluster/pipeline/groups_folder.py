@@ -40,6 +40,7 @@ from sbert_cluster.types import (
     LayerGroup,
     Rows,
     RunManifest,
+    SourceFile,
 )
 
 BASE = "base.parquet"
@@ -255,8 +256,9 @@ def open_groups(folder: Path) -> GroupsRun:
         _manifest(manifest),
         tuple(_read_layers(folder)),
     )
+    width = manifest["model"]["dimensions"]
     shape = Shape(
-        centres["mean"].to_numpy().astype(np.float32).reshape(len(centres), -1),
+        np.array(centres["mean"].to_list(), np.float32).reshape(len(centres), width),
         centres["rows"].to_numpy().astype(np.int64),
         centres["limit"].to_numpy().astype(np.float32),
     )
@@ -287,7 +289,11 @@ def read_rows(folder: Path, manifest: dict[str, Any]) -> tuple[Corpus, list[str]
     path = rows_file(folder)
     corpus = read_corpus([path], options, progress=silent)
     added = [name for name in corpus.frame.columns if name.startswith(_ADDED)]
-    corpus = replace(corpus, frame=corpus.frame.drop(added), records=None, notes=())
+    # The page and the manifest go on naming the files that the rows came from.
+    sources = tuple(SourceFile(**file) for file in described["files"])
+    corpus = replace(
+        corpus, frame=corpus.frame.drop(added), records=None, notes=(), sources=sources
+    )
     return corpus, texts_of(corpus)
 
 
