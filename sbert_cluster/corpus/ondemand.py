@@ -31,7 +31,7 @@ BLOCK_ROWS = 65_536
 """Rows that are read together where all are looked at."""
 _CHUNK_BYTES = 8 << 20
 _SAMPLE_BYTES = 1 << 18
-_CACHE_BYTES = 32 << 20
+_CACHE_BYTES = 16 << 20
 _QUOTE, _NEWLINE, _RETURN = b'"\n\r'
 _UTF8_MARK = b"\xef\xbb\xbf"
 
@@ -100,7 +100,7 @@ class _ParquetRows:
         self._scan = pl.scan_parquet(path)
         self.columns = tuple(self._scan.collect_schema().names())
         self._height = int(self._scan.select(pl.len()).collect().item())
-        self._room = max(_CACHE_BYTES, path.stat().st_size // 4)
+        self._room = max(_CACHE_BYTES, path.stat().st_size // 2)
         self._held: OrderedDict[tuple[int, str], pl.Series] = OrderedDict()
 
     def __len__(self) -> int:

@@ -462,7 +462,7 @@ def test_browse_groups_an_input_file_first(tmp_path, runs, monkeypatch):
     opened = []
     monkeypatch.setattr(BrowseApp, "run", lambda app: opened.append(app.model.run.folder))
     source = tmp_path / "few.csv"
-    pl.read_csv(runs / "questions.csv").head(30).write_csv(source)
+    pl.read_csv(runs / "questions.csv").head(150).write_csv(source)
     assert run(["browse", str(source)]) == 0
     written = (tmp_path / "few.groups" / "rows.csv").stat().st_mtime_ns
     assert run(["browse", str(source), "--light"]) == 0

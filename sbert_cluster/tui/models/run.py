@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sbert_cluster.corpus.ondemand import RowFile, open_rows
+from sbert_cluster.corpus.ondemand import BLOCK_ROWS, RowFile, open_rows
 from sbert_cluster.errors import RunFolderError
 from sbert_cluster.runs import read_manifest
 from sbert_cluster.tui.models.rows import Part, RunRows
@@ -132,21 +132,26 @@ def read_pairs(run: Run) -> Pairs:
         RunFolderError: If they cannot be read.
     """
     path = run.folder / "pairs.parquet"
-    number = {reason.word: int(reason) for reason in Reason}
     try:
-        # Straight to small numbers: the words would take more memory than all the rest.
-        frame = (
-            pl.scan_parquet(path)
-            .with_columns(pl.col("reason").replace_strict(number, return_dtype=pl.UInt8))
-            .collect(engine="streaming")
-        )
+        return _pairs(pl.scan_parquet(path))
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = (str(error).splitlines() or ["unknown reason"])[0]
         raise RunFolderError(f"{path} cannot be read ({reason})", "Run dedup again.") from None
-    left, right, similarity, reasons = (
-        frame.get_column(name).to_numpy() for name in ("left", "right", "similarity", "reason")
-    )
-    return Pairs(left, right, similarity, reasons)
+
+
+def _pairs(scan: pl.LazyFrame) -> Pairs:
+    """Block by block into small numbers: whole, the words alone would take more than all else."""
+    count = int(scan.select(pl.len()).collect().item())
+    left, right = np.empty((2, count), np.int32)
+    similarity, reason = np.empty(count, np.float32), np.empty(count, np.uint8)
+    number = {word.word: int(word) for word in Reason}
+    as_number = pl.col("reason").replace_strict(number, return_dtype=pl.UInt8)
+    for start in range(0, count, BLOCK_ROWS):
+        frame = scan.slice(start, BLOCK_ROWS).with_columns(as_number).collect()
+        part = slice(start, start + frame.height)
+        left[part], right[part] = frame["left"].to_numpy(), frame["right"].to_numpy()
+        similarity[part], reason[part] = frame["similarity"].to_numpy(), frame["reason"].to_numpy()
+    return Pairs(left, right, similarity, reason)  # type: ignore[arg-type] # int32 is enough
 
 
 def _integers(file: RowFile, column: str) -> Rows:
