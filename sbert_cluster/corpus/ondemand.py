@@ -238,6 +238,8 @@ def _index(path: Path, delimiter: str | None) -> _DelimitedRows | None:
     lines = _sample_lines(sample[offset:])
     if lines is None or lines[0].startswith("sep="):
         return None
+    # The reader accepts fields up to 128 kB only; the limit is global to the process.
+    csv.field_size_limit(2**31 - 1)
     by = delimiter or detect_delimiter(lines)
     stops = _ends_of_records(data, offset, ord(by))
     if stops is None or len(stops) < 2:
@@ -265,8 +267,11 @@ def _hold_something(data: _Bytes, starts: Rows, stops: Rows) -> NDArray[np.bool_
 def _sample_lines(sample: bytes) -> list[str] | None:
     if b"\n" not in sample:
         return None
+    sample = sample[: sample.rindex(b"\n") + 1]
+    if _lone_return(np.frombuffer(sample, np.uint8)):
+        return None
     try:
-        text = sample[: sample.rindex(b"\n") + 1].decode()
+        text = sample.decode()
     except UnicodeDecodeError:
         return None
     return list(islice(split_lines(text), 2_000))

@@ -147,7 +147,7 @@ def test_finding_and_going_elsewhere(runs, until):
         assert isinstance(app.screen, EvidenceScreen)
         await press(pilot, "escape", "question_mark")
         assert isinstance(app.screen, HelpScreen)
-        assert any("Take out" in line for line in shown(app))
+        assert any("out of its group" in line for line in shown(app))
         await press(pilot, "escape", "r")
         assert isinstance(app.screen, ReviewScreen)
         await press(pilot, "escape")
@@ -175,7 +175,7 @@ def test_a_review(runs):
         assert len(model.history.done) == 2
         for number in range(min(25, model.reviewable - 2)):
             await press(pilot, "y" if screen.pair.similarity > 0.82 or number % 4 == 0 else "n")
-        assert "agrees on" in str(screen.query_one("#progress", Static).render())
+        assert "agreement" in str(screen.query_one("#progress", Static).render())
         await press(pilot, "c", "t")
         assert isinstance(app.screen, EvidenceScreen)
         assert any(f"{len(model.judged)} pairs judged" in line for line in shown(app))

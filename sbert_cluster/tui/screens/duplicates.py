@@ -45,19 +45,21 @@ class DuplicatesScreen(RunScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "review", "Review"),
-        Binding("left", "step(-0.005)", "Lower", key_display="←"),
-        Binding("right", "step(0.005)", "Higher", key_display="→"),
-        Binding("shift+left", "step(-0.05)", "Much lower", show=False),
-        Binding("shift+right", "step(0.05)", "Much higher", show=False),
-        Binding("k", "keep", "Keep row"),
-        Binding("x", "take_out", "Take out"),
+        Binding(
+            "left", "step(-0.005)", "Threshold", key_display="←→", tooltip="Lower the threshold"
+        ),
+        Binding("right", "step(0.005)", "Raise the threshold", show=False),
+        Binding("shift+left", "step(-0.05)", "Lower it much", show=False),
+        Binding("shift+right", "step(0.05)", "Raise it much", show=False),
+        Binding("k", "keep", "Keep", tooltip="Keep this row in place of the others"),
+        Binding("x", "take_out", "Out", tooltip="Take this row out of its group"),
         Binding("u", "undo", "Undo"),
         Binding("U,ctrl+r", "redo", "Redo"),
         Binding("slash", "search", "Search", key_display="/"),
-        Binding("s", "sort", "Sort"),
+        Binding("s", "sort", "Sort", show=False),
         Binding("colon", "jump", "Go to row", key_display=":", show=False),
         Binding("d", "details", "Columns", show=False),
-        Binding("t", "evidence", "Threshold"),
+        Binding("t", "evidence", "Answers", tooltip="What the answers say about the threshold"),
         Binding("b", "below", "Search below", show=False),
         Binding("w", "write", "Write"),
         Binding("tab", "app.focus_next", "Other list", show=False),
@@ -122,13 +124,14 @@ class DuplicatesScreen(RunScreen):
         model = self.model
         parts: list[Said | str] = [
             (f" {model.run.title} ", Tone.STRONG),
+            (" ≥ ", Tone.DIM),
+            (f"{model.threshold:.3f} ", Tone.STRONG),
             (f" {count(len(model.rows), 'row')} → ", Tone.DIM),
             (f"{model.kept:,} kept", Tone.GOOD),
             (" · ", Tone.DIM),
             (f"{model.groups.removed:,} removed", Tone.ACCENT),
             (f" · {count(model.groups.groups, 'group')}", Tone.DIM),
-            (f" · {count(model.pairs, 'pair')} ≥ ", Tone.DIM),
-            (f"{model.threshold:.3f}", Tone.STRONG),
+            (f" · {count(model.pairs, 'pair')}", Tone.DIM),
         ]
         if edits := len(model.history.done):
             parts.append((f" · {count(edits, 'edit')}", Tone.DIM))

@@ -41,9 +41,11 @@ class ReviewScreen(Screen[None]):
         Binding("space", "answer('skip')", "Skip"),
         Binding("u", "undo", "Undo"),
         Binding("U,ctrl+r", "redo", "Redo"),
-        Binding("c", "centre", "Least certain"),
+        Binding(
+            "c", "centre", "Least certain", tooltip="Pairs around the threshold, or least certain"
+        ),
         Binding("d", "details", "Columns"),
-        Binding("t", "evidence", "Threshold"),
+        Binding("t", "evidence", "Answers", tooltip="What the answers say about the threshold"),
         Binding("escape,q", "app.pop_screen", "Back", key_display="esc"),
         Binding("L", "app.other_theme", "Light or dark", show=False),
     ]
@@ -124,7 +126,7 @@ class ReviewScreen(Screen[None]):
         done, total = len(judged), self.model.reviewable
         same = int(judged.same.sum())
         parts: list[Said | str] = [
-            (bar(done / max(1, total), 20), Tone.ACCENT),
+            (bar(done / max(1, total), 12), Tone.ACCENT),
             (f" {done:,} of {count(total, 'pair')}  ", Tone.STRONG),
             (f"= {same:,}", Tone.GOOD),
             ("  ", Tone.DIM),
@@ -133,10 +135,10 @@ class ReviewScreen(Screen[None]):
         if done:
             agreement = judged.agreement(self.model.threshold)
             low, high = agreement.interval
-            shown = f"   the threshold agrees on {agreement.value:.0%} ({low:.0%}–{high:.0%})"
+            shown = f"   agreement {agreement.value:.0%} ({low:.0%} to {high:.0%})"
             parts.append((shown, Tone.DIM))
         if self._by_curve:
-            parts.append((f"   around {self._centre:.3f}, the least certain", Tone.DIM))
+            parts.append((f"   around {self._centre:.3f}", Tone.DIM))
         self.query_one("#progress", Static).update(said(*parts))
 
     @property

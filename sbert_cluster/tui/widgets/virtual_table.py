@@ -114,7 +114,10 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         before = self.cursor
         self.set_reactive(VirtualTable.cursor, max(0, min(wanted, len(source) - 1)))
         self.refresh_all()
-        self._follow(centre=cursor is not None and self.cursor != before)
+        if cursor is not None and self.cursor != before:
+            self.scroll_to(y=0, animate=False, immediate=True, force=True)
+            self._follow(centre=self.cursor >= self._lines)
+        self._follow()
         self._tell()
 
     def refresh_all(self) -> None:
@@ -176,6 +179,8 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         """Lines depend on the width."""
         self.virtual_size = Size(self.size.width, len(self.source) + 1)
         self.refresh_all()
+        if self.cursor < self._lines:
+            self.scroll_to(y=0, animate=False, immediate=True, force=True)
         self._follow()
 
     def on_focus(self) -> None:
