@@ -87,14 +87,14 @@ def _nearest(request: Record, teller: Teller) -> Record:
 
 
 def _calibrate(request: Record, teller: Teller) -> Record:
-    work = _module("calibrate")
+    work = module("calibrate")
     with _labels(request) as (labels, model):
         found = work.calibrate_threshold(labels, progress=teller.progress, model=model)
     return dict(found.calibration.to_dict())
 
 
 def _train(request: Record, teller: Teller) -> Record:
-    work = _module("train")
+    work = module("train")
     with _labels(request) as (labels, model):
         trained = work.train(
             labels, output=request["output"], model=model, progress=teller.progress
@@ -117,8 +117,12 @@ def _labels(request: Record) -> Iterator[tuple[Path, str]]:
         yield path, run.arguments["model"]
 
 
-def _module(name: str) -> Any:
-    """A part of the pipeline that an installation may lack."""
+def module(name: str) -> Any:
+    """A part of the pipeline that an installation may lack.
+
+    Raises:
+        SbertClusterError: If it does.
+    """
     try:
         return import_module(f"sbert_cluster.pipeline.{name}")
     except ModuleNotFoundError as error:

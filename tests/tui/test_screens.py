@@ -18,14 +18,17 @@ from textual.widgets import Input, Static
 
 from sbert_cluster import dedup
 from sbert_cluster.cli.main import run
+from sbert_cluster.errors import SbertClusterError
 from sbert_cluster.tui.app import BrowseApp, open_model
 from sbert_cluster.tui.models.decisions import Answer, Keep, TakeOut
+from sbert_cluster.tui.screens import evidence
 from sbert_cluster.tui.screens.clusters import ClustersScreen
 from sbert_cluster.tui.screens.duplicates import DuplicatesScreen
 from sbert_cluster.tui.screens.evidence import EvidenceScreen
 from sbert_cluster.tui.screens.help import HelpScreen
 from sbert_cluster.tui.screens.review import ReviewScreen
 from sbert_cluster.tui.screens.sources import RowLines
+from sbert_cluster.tui.task import module as task_module
 from sbert_cluster.tui.widgets.scatter_map import ScatterMap
 from sbert_cluster.tui.widgets.slider import Slider
 from sbert_cluster.tui.widgets.virtual_table import VirtualTable
@@ -328,6 +331,60 @@ def test_meaning_neighbours_and_splits_come_from_another_process(runs, until):
     assert dict(sizes.select("cluster", "size").rows()) == {
         k: labels.count(k) for k in set(labels) if k >= 0
     }
+
+
+def judged(folder, similar=0.82):
+    """Judge every pair of a run by its similarity, with a few mistakes."""
+    model = open_model(folder)
+    for number in range(model.reviewable):
+        pair = model.next_pair()
+        same = pair.similarity > similar or number % 7 == 0
+        model.judge(pair, Answer.SAME if same else Answer.DIFFERENT)
+    model.close()
+
+
+def test_advice_moves_the_threshold(runs, monkeypatch):
+    """What the answers advise is taken with a key, and can be undone."""
+    # Few pairs prove little: nine in ten would need more than this run has.
+    monkeypatch.setattr(evidence, "_WANTED", 0.5)
+    judged(runs / "questions.dedup", similar=0.85)
+
+    async def script(app, pilot):
+        await press(pilot, "t")
+        advice = app.screen.advice
+        assert advice is not None
+        await press(pilot, "a", "escape")
+        assert app.model.threshold == pytest.approx(advice, abs=1e-6)
+        assert app.model.judged.precision(advice).interval[0] >= 0.5
+        await press(pilot, "u")
+        assert app.model.threshold == 0.8
+
+    drive(runs / "questions.dedup", script)
+
+
+def test_calibrating_and_training_from_the_answers(runs, until):
+    """The same code as ``calibrate`` and ``train``, in another process."""
+    pytest.importorskip("sbert_cluster.pipeline.calibrate")
+    pytest.importorskip("sbert_cluster.pipeline.train")
+    judged(runs / "questions.dedup", similar=0.9)
+
+    async def script(app, pilot):
+        await press(pilot, "t", "c")
+        await until(pilot, lambda: any("Calibrated" in line for line in shown(app)))
+        advice = app.screen.advice
+        await press(pilot, "a")
+        assert app.model.threshold == pytest.approx(max(advice, 0.8), abs=1e-6)
+        await press(pilot, "f")
+        await until(pilot, lambda: any("Fine-tuned" in line for line in shown(app)))
+
+    drive(runs / "questions.dedup", script)
+    assert (runs / "questions-model" / "model.safetensors").exists()
+
+
+def test_a_missing_part_is_said():
+    """Where an installation lacks a command, the answer says so."""
+    with pytest.raises(SbertClusterError, match="no part of that name"):
+        task_module("no part of that name")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])

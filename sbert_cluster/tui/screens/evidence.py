@@ -114,6 +114,10 @@ class EvidenceScreen(RunScreen):
             parts += [" takes it.\n"]
         if (made := self._trained) is not None:
             parts += [(f"Fine-tuned: {made['folder']}\n", Tone.GOOD)]
+            if not made["held_out"]:
+                parts.append(
+                    "  too few answers to hold some out, so before and after are not known\n"
+                )
             for one in made["held_out"]:
                 for name, before in one["before"].items():
                     parts += [f"  {name}: {before:.3f} → {one['after'][name]:.3f}\n"]
