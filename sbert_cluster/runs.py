@@ -15,6 +15,8 @@ from sbert_cluster.errors import RunFolderError
 from sbert_cluster.types import SCHEMA_VERSION, RunManifest
 
 MANIFEST = "run.json"
+EDITS = "edits.jsonl"
+"""Decisions that people made about the run in ``browse``."""
 
 
 def refuse_existing(target: Path, *, overwrite: bool) -> None:
@@ -35,6 +37,19 @@ def refuse_existing(target: Path, *, overwrite: bool) -> None:
         raise RunFolderError(
             f"{target} is a folder that holds something other than a run",
             "Name another place with --output.",
+        )
+
+
+def refuse_losing_edits(target: Path) -> None:
+    """Check that replacing a run loses nothing that people decided about it.
+
+    Raises:
+        RunFolderError: If the run holds edits.
+    """
+    if (target / EDITS).exists():
+        raise RunFolderError(
+            f"{target} holds decisions that people made ({EDITS})",
+            f"Name another place with --output, or move {EDITS} away to replace the run.",
         )
 
 

@@ -27,7 +27,23 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.usefixtures("place")
+@pytest.fixture
+def leaving_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The terminal UI opens without a terminal, and is left by its own key."""
+    from sbert_cluster.tui.app import BrowseApp
+
+    open_for_good = BrowseApp.run
+
+    async def leave(pilot):
+        await pilot.press("q")
+
+    monkeypatch.setenv("TEXTUAL_DRIVER", "none")
+    monkeypatch.setattr(
+        BrowseApp, "run", lambda app: open_for_good(app, headless=True, auto_pilot=leave)
+    )
+
+
+@pytest.mark.usefixtures("place", "leaving_at_once")
 def test_every_command_runs(capfd):
     """Each ``sbert-cluster`` command of the README ends well, one after the other."""
     ours = [command for command in COMMANDS if command.startswith(PROGRAM)]
@@ -72,7 +88,7 @@ def test_shown_output_is_what_the_program_says(capfd):
 
 def test_every_flag_is_real(capfd):
     """Each flag that the README mentions belongs to some command."""
-    names = ("dedup", "groups", "evaluate", "embed", "search", "info")
+    names = ("dedup", "groups", "evaluate", "embed", "search", "info", "browse")
     for command in ([], *([name] for name in names)):
         assert run([*command, "--help"]) == 0
     known = capfd.readouterr().out

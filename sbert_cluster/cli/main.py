@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import Abort, TyperException
 
+from sbert_cluster.cli.browse import browse
 from sbert_cluster.cli.dedup import dedup
 from sbert_cluster.cli.embed import embed
 from sbert_cluster.cli.evaluate import evaluate
@@ -53,6 +54,7 @@ def program(
 
 
 app.command()(dedup)
+app.command()(browse)
 app.command()(groups)
 app.command()(embed)
 app.command()(search)

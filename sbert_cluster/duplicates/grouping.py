@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbert_cluster.duplicates.ladder import Units
+from sbert_cluster.duplicates.visiting import staying
 from sbert_cluster.neighbors.similarity import cosine
 from sbert_cluster.options import Grouping
 from sbert_cluster.types import DuplicateGroups, Pairs, Reason, Rows, Vectors
@@ -105,10 +106,8 @@ class _Neighbours:
 
 
 def _direct(pairs: Pairs, rank: Rows) -> Rows:
-    stays = np.zeros(len(rank), np.bool_)
+    stays = staying(pairs.left, pairs.right, rank)
     leader = np.arange(len(rank), dtype=np.int64)
-    for unit, neighbours, _ in _Neighbours(pairs, len(rank)).visit(rank):
-        stays[unit] = not stays[neighbours].any()
     # Whom a removed unit joins is decided at the end, so that it is the most similar one of all.
     left_stays, right_stays = stays[pairs.left], stays[pairs.right]
     mixed = left_stays != right_stays

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
+import polars as pl
 
 from sbert_cluster.clustering.collapse import collapse
 from sbert_cluster.clustering.edits import EditLog, Merge, Move, Rename, Split
@@ -15,10 +16,11 @@ from sbert_cluster.clustering.naming import name_clusters
 from sbert_cluster.clustering.partition import partition, prepare
 from sbert_cluster.clustering.summary import Shape, shape_of, typical_rows
 from sbert_cluster.corpus.columns import vectors_of
+from sbert_cluster.corpus.reading import read_corpus
 from sbert_cluster.encoder.encoder import Encoder
 from sbert_cluster.errors import UsageError
-from sbert_cluster.options import GroupOptions, Linkage, Method
-from sbert_cluster.pipeline.groups_folder import GroupsRun, open_groups, write_again
+from sbert_cluster.options import GroupOptions, Linkage, Method, ReadOptions
+from sbert_cluster.pipeline.groups_folder import GroupsRun, open_groups, rows_file, write_again
 from sbert_cluster.pipeline.shared import Shared, check_names, encode_options
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.types import ClusterSummary, GroupsResult, Rows, Vectors
@@ -233,3 +235,42 @@ def _counts(counts: dict[str, int], labels: Rows, clusters: int) -> dict[str, in
     clustered = int((labels >= 0).sum())
     present = counts["rows"] - counts.get("empty", 0)
     return {**counts, "groups": clusters, "clustered": clustered, "noise": present - clustered}
+
+
+def propose_split(run: str | Path, cluster: int, **shared: Unpack[Shared]) -> Split:
+    """How a cluster would be taken apart; nothing is written.
+
+    Raises:
+        RunFolderError: If the folder is not a run of ``groups``.
+        UsageError: If the cluster is not there or has no parts.
+    """
+    check_names("propose_split", shared)
+    before = open_groups(Path(run))
+    assert before.log is not None
+    return _split(before.log, cluster, RunVectors(before.result, shared))
+
+
+def describe_again(
+    run: str | Path, *, progress: Progress = silent, **shared: Unpack[Shared]
+) -> GroupsResult:
+    """Make everything in a run folder follow its log, to which others have added operations.
+
+    Raises:
+        RunFolderError: If the folder is not a run of ``groups`` or cannot be written.
+    """
+    check_names("describe_again", shared)
+    folder = Path(run)
+    found = open_groups(folder)
+    assert found.log is not None
+    # What is described in the folder are the clusters that its rows were written with.
+    written = replace(found.result.clustering, labels=_labels_written(folder))
+    before = replace(found, result=replace(found.result, clustering=written))
+    after = _described(before, found.log, RunVectors(before.result, shared, progress))
+    write_again(after, folder)
+    return after.result
+
+
+def _labels_written(folder: Path) -> Rows:
+    options = ReadOptions(text_columns=("sbert_cluster",))
+    frame = read_corpus([rows_file(folder)], options).frame
+    return frame["sbert_cluster"].cast(pl.Int64).to_numpy()

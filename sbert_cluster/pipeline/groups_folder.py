@@ -235,10 +235,9 @@ def open_groups(folder: Path) -> GroupsRun:
             f"{folder} is a run of {manifest.get('command')}", "Name one that groups wrote."
         )
     try:
+        corpus, texts = read_rows(folder, manifest)
         base = pl.read_parquet(folder / BASE)
         layers = _read_layers(folder)
-        added = 4 + int(base["attached"].any()) + len({one.layer for one in layers})
-        corpus, texts = _read_rows(folder, manifest, added)
         centres = pl.read_parquet(folder / CENTRES)
         clusters = pl.read_csv(folder / CLUSTERS, schema_overrides=_TYPES)
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -281,9 +280,8 @@ def rows_file(folder: Path) -> Path:
     return found[0]
 
 
-def _read_rows(
-    folder: Path, manifest: dict[str, Any], columns_added: int
-) -> tuple[Corpus, list[str]]:
+def read_rows(folder: Path, manifest: dict[str, Any]) -> tuple[Corpus, list[str]]:
+    """The rows of a run folder, without what ``groups`` added, and their texts."""
     described = manifest["input"]
     columns = tuple(described["text_columns"])
     options = ReadOptions(
@@ -294,7 +292,9 @@ def _read_rows(
     path = rows_file(folder)
     corpus = read_corpus([path], options, progress=silent)
     # What groups added stands last; the input may have had columns of such names of its own.
-    added = corpus.frame.columns[-columns_added:]
+    attached = pl.read_parquet(folder / BASE, columns=["attached"])["attached"]
+    layers = {one.layer for one in _read_layers(folder)}
+    added = corpus.frame.columns[-(4 + int(attached.any()) + len(layers)) :]
     # The page and the manifest go on naming the files that the rows came from.
     sources = tuple(SourceFile(**file) for file in described["files"])
     corpus = replace(

@@ -14,7 +14,7 @@ from sbert_cluster.meter import Stopwatch, peak_memory_bytes
 from sbert_cluster.options import FileFormat, OutputOptions
 from sbert_cluster.progress import Progress
 from sbert_cluster.report.html import render_dedup
-from sbert_cluster.runs import new_run_folder, refuse_existing, write_manifest
+from sbert_cluster.runs import new_run_folder, refuse_existing, refuse_losing_edits, write_manifest
 from sbert_cluster.types import Corpus, DedupResult, DuplicateGroups, Layout, Pairs, Reason
 
 _FILE_SUFFIXES = (
@@ -40,7 +40,7 @@ class Destination:
         """Check, before any work is done, that the result may be written there.
 
         Raises:
-            RunFolderError: If it exists already.
+            RunFolderError: If it exists already, or holds what people decided.
             UsageError: If it names a file that cannot be written.
         """
         target = options.output
@@ -51,6 +51,7 @@ class Destination:
             )
         if target is not None and target != Path("-"):
             refuse_existing(target, overwrite=options.overwrite)
+            refuse_losing_edits(target)
         return cls(target, options.overwrite)
 
     @property

@@ -1,0 +1,1 @@
+"""What fills the terminal: each shows a view model and passes keys on to it."""
