@@ -480,6 +480,14 @@ def test_the_palette_knows_every_key(runs):
     drive(runs / "questions.dedup", script)
 
 
+def place_by_hand(run_folder):
+    """Put rows where other processors would put them too: last digits decide how a map turns."""
+    path = run_folder / "base.parquet"
+    base = pl.read_parquet(path)
+    angle = base["cluster"].cast(pl.Float64) + pl.Series(range(len(base))) % 7 / 20
+    base.with_columns(x=angle.cos(), y=angle.sin()).write_parquet(path)
+
+
 @pytest.mark.parametrize(
     ("name", "keys", "size"),
     [
@@ -492,6 +500,8 @@ def test_the_palette_knows_every_key(runs):
 )
 def test_pictures_are_as_before(runs, name, keys, size, request):
     """SVG snapshots; UPDATE_SNAPSHOTS=1 makes them anew."""
+    if name == "questions.groups":
+        place_by_hand(runs / name)
 
     async def script(app, pilot):
         await press(pilot, *keys)
