@@ -56,6 +56,15 @@ class Task:
     classes: int
 
 
+NOTES = [
+    f"Vectors: the default model in {_PRECISION}; seconds are from vectors to labels.",
+    "Cold: the first call in a new process, imports and compiling included, with an empty "
+    "cache of compiled code. Warm: the second call on the same set.",
+    "CPU seconds: of all threads together; a busy machine changes them less.",
+    "ARI, V: each row in no cluster counts as a cluster of its own.",
+]
+
+
 def sources() -> list[Source]:
     """The sets that are at hand; the sample data always is."""
     folder = data_folder()
@@ -76,13 +85,7 @@ def run(settings: Settings) -> Report:
     with tempfile.TemporaryDirectory() as folder:
         tasks = [_prepared(one, Path(folder), settings) for one in sources()]
         results: dict[str, Any] = {}
-        notes = [
-            f"Vectors: the default model in {_PRECISION}; seconds are from vectors to labels.",
-            "Cold: the first call in a new process, imports and compiling included, with an empty "
-            "cache of compiled code. Warm: the second call on the same set.",
-            "CPU seconds: of all threads together; a busy machine changes them less.",
-            "ARI, V: each row in no cluster counts as a cluster of its own.",
-        ]
+        notes = list(NOTES)
         if len(tasks) < len(sources()) or len(tasks) < 6:
             notes.append(f"Some sets are missing; {FOLDER_VARIABLE} names their folder.")
         for name in CONTENDERS:

@@ -234,9 +234,18 @@ def test_layers_stand_in_every_file(tmp_path):
     assert open_groups(tmp_path / "run").result.layers == result.layers
 
 
-@pytest.mark.parametrize("texts", [[None], ["one row"], ["same"] * 6, ["a", "b", "c", "d", "e"]])
+TWO_LANGUAGES = [f"the parcel {n} came late" for n in range(12)] + [
+    f"das Paket {n} kam zu spät" for n in range(12)
+]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [[None], ["one row"], ["same"] * 6, ["a", "b", "c", "d", "e"], TWO_LANGUAGES],
+    ids=["empty", "one", "same", "five", "two languages"],
+)
 def test_odd_corpora(texts, tiny_model, tmp_path):
-    """Nothing but an empty row, one row, copies, five rows: an answer and a sentence."""
+    """Nothing but an empty row, one row, copies, five rows, two languages: an answer."""
     frame = pl.DataFrame({"text": pl.Series(texts, dtype=pl.String)})
     result = groups(frame, model=str(tiny_model), output=tmp_path / "run", plot=tmp_path / "m.png")
     assert len(result.clustering) == len(texts)
