@@ -14,6 +14,7 @@ from sbert_cluster.cli.dedup import dedup
 from sbert_cluster.cli.embed import embed
 from sbert_cluster.cli.flags import Narration
 from sbert_cluster.cli.info import info
+from sbert_cluster.cli.train import train
 from sbert_cluster.errors import ExitCode, SbertClusterError
 
 # Tracebacks with local variables would show people's texts.
@@ -52,6 +53,7 @@ def program(
 app.command()(dedup)
 app.command()(embed)
 app.command()(info)
+app.command()(train)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -38,7 +38,7 @@ class Narrator:
     def show_dedup(self, result: DedupResult, target: Path) -> None:
         """Sum up a run of ``dedup``."""
         if self._json:
-            _print_json(result.manifest.to_dict())
+            print_json(result.manifest.to_dict())
         if not self._quiet:
             print_summary(result, self._console, str(target))
 
@@ -46,7 +46,7 @@ class Narrator:
         """Sum up a run of ``embed``."""
         counts, (rows, width) = result.manifest.counts, result.vectors.shape
         if self._json:
-            _print_json(result.manifest.to_dict())
+            print_json(result.manifest.to_dict())
         if self._quiet:
             return
         for note in result.manifest.notes:
@@ -61,7 +61,7 @@ class Narrator:
     def show_plan(self, plan: Plan) -> None:
         """Print a forecast."""
         if self._json:
-            _print_json(asdict(plan))
+            print_json(asdict(plan))
             return
         for note in plan.notes:
             self._say(note)
@@ -80,7 +80,7 @@ class Narrator:
     def show_info(self, info: Info) -> None:
         """Print what would run."""
         if self._json:
-            _print_json(asdict(info))
+            print_json(asdict(info))
             return
         model = info.model
         packages = ", ".join(f"{k} {v}" for k, v in info.versions.items() if k != "sbert-cluster")
@@ -103,7 +103,7 @@ class Narrator:
     def show_cleared(self, freed: int) -> None:
         """Say how much the cache held."""
         if self._json:
-            _print_json({"freed_bytes": freed})
+            print_json({"freed_bytes": freed})
         else:
             self._say(f"cache emptied, {_size(freed)} set free")
 
@@ -111,7 +111,8 @@ class Narrator:
         self._console.print(visible(sentence), soft_wrap=True)
 
 
-def _print_json(value: dict[str, Any]) -> None:
+def print_json(value: dict[str, Any]) -> None:
+    """Print to stdout."""
     # ASCII, so that a terminal or pipe in any encoding can take it.
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 

@@ -9,5 +9,17 @@ from sbert_cluster.pipeline.embed import EmbedResult, embed
 from sbert_cluster.pipeline.info import Info, clear_cache, info
 from sbert_cluster.pipeline.plan import Plan, plan
 from sbert_cluster.pipeline.shared import Shared
+from sbert_cluster.pipeline.train import train
 
-__all__ = ["EmbedResult", "Info", "Plan", "Shared", "clear_cache", "dedup", "embed", "info", "plan"]
+__all__ = [
+    "EmbedResult",
+    "Info",
+    "Plan",
+    "Shared",
+    "clear_cache",
+    "dedup",
+    "embed",
+    "info",
+    "plan",
+    "train",
+]

@@ -1,0 +1,1 @@
+"""How good an encoder is: sts · pairs · calibration · triplets · transfer · baselines."""
