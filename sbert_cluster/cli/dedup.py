@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 def dedup(
     inputs: flags.Inputs,
     threshold: Annotated[
-        float,
+        float | None,
         typer.Option(
-            "--threshold", "-t", help="Cosine similarity in (0, 1] from which rows are duplicates."
+            "--threshold",
+            "-t",
+            help="Cosine similarity in (0, 1] from which rows are duplicates. Default: the one "
+            f"stored with the model by train or calibrate, else {DEFAULT_THRESHOLD:g}.",
+            show_default=False,
         ),
-    ] = DEFAULT_THRESHOLD,
+    ] = None,
     keep: Annotated[
         str,
         typer.Option(
@@ -39,6 +43,23 @@ def dedup(
             "rows of a group are similar to each other; single: chains count."
         ),
     ] = Grouping.DIRECT,
+    rerank: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="A cross-encoder (train --cross-encoder) that decides pairs in the band.",
+            show_default=False,
+        ),
+    ] = None,
+    band: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="LOW HIGH",
+            help="Similarities between which it decides. Default: from 0.1 below the threshold to "
+            "0.05 above it.",
+            show_default=False,
+        ),
+    ] = None,
     against: Annotated[
         list[str] | None,
         typer.Option(
@@ -92,6 +113,8 @@ def dedup(
             threshold=threshold,
             keep=keep,
             grouping=grouping,
+            rerank=rerank,
+            band=band,
             against=against,
             vector_column=vector_column,
             output=target,

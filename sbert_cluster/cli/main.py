@@ -10,8 +10,10 @@ from typing import Annotated, NoReturn
 import typer
 from typer.exceptions import Abort, TyperException
 
+from sbert_cluster.cli.calibrate import calibrate
 from sbert_cluster.cli.dedup import dedup
 from sbert_cluster.cli.embed import embed
+from sbert_cluster.cli.evaluate import evaluate
 from sbert_cluster.cli.flags import Narration
 from sbert_cluster.cli.info import info
 from sbert_cluster.cli.train import train
@@ -54,6 +56,8 @@ app.command()(dedup)
 app.command()(embed)
 app.command()(info)
 app.command()(train)
+app.command()(evaluate)
+app.command()(calibrate)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -4,8 +4,10 @@ Every function has the parameters of the command of the same name; nothing here 
 inputs · shared · dedup · embed · plan · info · writing.
 """
 
+from sbert_cluster.pipeline.calibrate import calibrate_threshold, survey
 from sbert_cluster.pipeline.dedup import dedup
 from sbert_cluster.pipeline.embed import EmbedResult, embed
+from sbert_cluster.pipeline.evaluate import evaluate
 from sbert_cluster.pipeline.info import Info, clear_cache, info
 from sbert_cluster.pipeline.plan import Plan, plan
 from sbert_cluster.pipeline.shared import Shared
@@ -16,10 +18,13 @@ __all__ = [
     "Info",
     "Plan",
     "Shared",
+    "calibrate_threshold",
     "clear_cache",
     "dedup",
     "embed",
+    "evaluate",
     "info",
     "plan",
+    "survey",
     "train",
 ]

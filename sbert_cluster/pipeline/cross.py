@@ -25,7 +25,6 @@ from sbert_cluster.training.checkpoints import Checkpoints
 from sbert_cluster.training.cross_encoder import CrossEncoder, PairTask
 from sbert_cluster.training.examples import Examples, Labelled
 from sbert_cluster.training.recipe import Kind, Objective
-from sbert_cluster.training.split import meanings
 from sbert_cluster.training.tasks import Task
 from sbert_cluster.training.trainer import Course, Trainer
 from sbert_cluster.types import RunManifest
@@ -73,7 +72,7 @@ class CrossJob(Request):
         return TrainResult(self.output, course, held_out, None, manifest)
 
     def _train(self, model: CrossEncoder, material: Material) -> Course:
-        meaning = meanings(material.texts, material.parts.train.sets)
+        meaning = material.meaning
         # The lengths decide which pairs go together; characters tell them well enough.
         lengths = np.array([len(text) for text in material.texts], np.int64)
         tasks = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -13,10 +13,10 @@ from sbert_cluster.duplicates.against import Sides, lift_between, match_rows, pa
 from sbert_cluster.duplicates.grouping import UnitSimilarity, best_rows, expand, find_leaders
 from sbert_cluster.duplicates.keep import visiting_rank
 from sbert_cluster.duplicates.ladder import lift, pairs_of_rows
+from sbert_cluster.duplicates.rerank import with_reasons
 from sbert_cluster.meter import Stopwatch, peak_memory_bytes, versions
 from sbert_cluster.neighbors.join import find_pairs, find_pairs_between, nearest_histogram
 from sbert_cluster.options import (
-    DEFAULT_THRESHOLD,
     DedupOptions,
     EncodeOptions,
     Grouping,
@@ -33,6 +33,7 @@ from sbert_cluster.pipeline.inputs import (
     read_inputs,
     warn_of_crowding,
 )
+from sbert_cluster.pipeline.rerank import ask_about, check_rerank, said_asked
 from sbert_cluster.pipeline.shared import (
     Shared,
     check_names,
@@ -40,6 +41,7 @@ from sbert_cluster.pipeline.shared import (
     read_options,
     reading_arguments,
 )
+from sbert_cluster.pipeline.thresholds import choose_threshold
 from sbert_cluster.pipeline.writing import Destination, write_dedup
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.types import (
@@ -59,9 +61,11 @@ _COPIES = "copies of one text are joined to its first row only; other pairs are 
 def dedup(
     inputs: Inputs,
     *,
-    threshold: float = DEFAULT_THRESHOLD,
+    threshold: float | None = None,
     keep: str = "first",
     grouping: str = Grouping.DIRECT,
+    rerank: str | None = None,
+    band: tuple[float, float] | None = None,
     against: Inputs | None = None,
     vector_column: str | None = None,
     output: str | Path | None = None,
@@ -74,11 +78,15 @@ def dedup(
 
     Args:
         inputs: A file, a glob, ``-`` for stdin, several of these, or a polars frame.
-        threshold: Cosine similarity in (0, 1] from which two rows are duplicates.
+        threshold: Cosine similarity in (0, 1] from which two rows are duplicates; None: the one
+            that is stored with the model, else 0.9.
         keep: ``first``, ``last``, ``longest``, ``shortest``, ``newest:COL``, ``oldest:COL``,
             ``max:COL`` or ``min:COL``: which row of a group stays.
         grouping: ``direct`` (every removed row is similar to the row kept in its place),
             ``complete`` (every two rows of a group are similar) or ``single`` (chains count).
+        rerank: Folder of a cross-encoder that decides pairs in the band.
+        band: Similarities (low, high) between which it decides; pairs from ``high`` on count
+            without being asked about. None: around the threshold.
         against: Another input: only rows that repeat one of its rows are removed.
         vector_column: Column of vectors made elsewhere; nothing is encoded then.
         output: A run folder, or a file for the kept rows; None: nothing is written.
@@ -96,12 +104,18 @@ def dedup(
         RunFolderError: If the result cannot be written.
     """
     check_names("dedup", shared)
+    cut = choose_threshold(threshold, None if vector_column else shared.get("model"))
     decide = DedupOptions(
-        threshold=threshold, keep=KeepRule.parse(keep), grouping=Grouping(grouping)
+        threshold=cut.threshold,
+        keep=KeepRule.parse(keep),
+        grouping=Grouping(grouping),
+        rerank=rerank,
+        band=band,
     )
+    check_rerank(decide, has_texts=vector_column is None and against is None)
     write = OutputOptions(output=Path(output) if output else None, overwrite=overwrite)
     read, encode = read_options(shared, vector_column), encode_options(shared)
-    job = _Job(read, encode, decide, write, seed, progress)
+    job = _Job(read, encode, decide, write, seed, progress, cut.notes)
     return job.run(inputs, against)
 
 
@@ -112,6 +126,12 @@ class _Compared:
     pairs: Pairs
     groups: DuplicateGroups
     certificate: SearchCertificate
+    asked: dict[str, int] = field(default_factory=dict)
+    """Pairs that a cross-encoder was asked about, and how many it turned."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (said_asked(self.asked),) if self.asked else ()
 
 
 @dataclass(frozen=True)
@@ -124,6 +144,7 @@ class _Job:
     write: OutputOptions
     seed: int
     progress: Progress
+    notes: tuple[str, ...] = ()
 
     def run(self, inputs: Inputs, against: Inputs | None) -> DedupResult:
         watch = Stopwatch("read", "encode", "compare", "decide", "write")
@@ -140,7 +161,7 @@ class _Job:
         with watch.stage("encode"):
             corpora = [corpus] if other is None else [corpus, other]
             made = embed_units(corpora, texts + other_texts, encoder, self.progress)
-        compared = self._compare(made, rank, len(corpus), watch, alone=other is None)
+        compared = self._compare(made, rank, corpus, texts, watch, alone=other is None)
         with watch.stage("compare"):
             histogram = nearest_histogram(made.embeddings.vectors, seed=self.seed)
         manifest = self._manifest(corpus, other, made, compared, watch)
@@ -157,22 +178,35 @@ class _Job:
         return write_dedup(result, destination, watch, self.progress)
 
     def _compare(
-        self, made: UnitVectors, rank: Rows, rows: int, watch: Stopwatch, *, alone: bool
+        self,
+        made: UnitVectors,
+        rank: Rows,
+        corpus: Corpus,
+        texts: list[str],
+        watch: Stopwatch,
+        *,
+        alone: bool,
     ) -> _Compared:
         if alone:
-            return self._within(made, rank, watch)
-        return self._between(made, Sides(made.units, rows), watch)
+            return self._within(made, rank, texts, watch)
+        return self._between(made, Sides(made.units, len(corpus)), watch)
 
-    def _within(self, made: UnitVectors, rank: Rows, watch: Stopwatch) -> _Compared:
+    def _within(
+        self, made: UnitVectors, rank: Rows, texts: list[str], watch: Stopwatch
+    ) -> _Compared:
         units, vectors = made.units, made.embeddings.vectors
         with watch.stage("compare"):
-            join = find_pairs(vectors, self.decide.threshold, self.progress)
+            join = find_pairs(vectors, self.decide.lowest, self.progress)
         with watch.stage("decide"):
-            pairs = lift(units, join.pairs)
+            asked = ask_about(
+                lift(units, join.pairs), units, texts, self.decide, self.encode, self.progress
+            )
+            pairs = asked.pairs
             order = rank[best_rows(units, rank)]
             leader = find_leaders(pairs, order, self.decide.grouping)
             groups = expand(units, leader, rank, UnitSimilarity(units, vectors))
-            return _Compared(pairs_of_rows(units, pairs), groups, join.certificate)
+            groups = with_reasons(groups, units, pairs)
+            return _Compared(pairs_of_rows(units, pairs), groups, join.certificate, asked.counts)
 
     def _between(self, made: UnitVectors, sides: Sides, watch: Stopwatch) -> _Compared:
         vectors, left, right = made.embeddings.vectors, sides.left, sides.right
@@ -206,7 +240,13 @@ class _Job:
             timings_s=watch.read(),
             peak_memory_bytes=peak_memory_bytes(),
             versions=versions(),
-            notes=(*corpus.notes, *made.notes, *warn_of_crowding(made.embeddings)),
+            notes=(
+                *corpus.notes,
+                *self.notes,
+                *compared.notes,
+                *made.notes,
+                *warn_of_crowding(made.embeddings),
+            ),
             extra={} if other is None else {"against": describe_inputs(other)},
         )
 
@@ -215,6 +255,8 @@ class _Job:
             "threshold": self.decide.threshold,
             "keep": str(self.decide.keep),
             "grouping": str(self.decide.grouping),
+            "rerank": self.decide.rerank,
+            "band": list(self.decide.asked_band) if self.decide.rerank else None,
             "against": None if other is None else [source.path for source in other.sources],
             "text_columns": list(self.read.text_columns),
             "model": self.encode.model,
@@ -238,6 +280,9 @@ def _counts(rows: int, made: UnitVectors, compared: _Compared) -> dict[str, int]
         f"removed_{reason.word}": int((removed == reason).sum())
         for reason in (Reason.EXACT, Reason.NORMALISED, Reason.SEMANTIC)
     }
+    if compared.asked:
+        reranked = int((removed == Reason.RERANKED).sum())
+        by_rung |= {"removed_reranked": reranked, **compared.asked}
     return {
         "rows": rows,
         "empty": rows - len(present),

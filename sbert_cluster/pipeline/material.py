@@ -18,13 +18,14 @@ from sbert_cluster.options import EncodeOptions
 from sbert_cluster.progress import Progress
 from sbert_cluster.training.card import BeforeAfter
 from sbert_cluster.training.cross_encoder import CrossEncoder
-from sbert_cluster.training.examples import Labelled
+from sbert_cluster.training.examples import Labelled, without_surplus
 from sbert_cluster.training.negatives import Negatives, guarded, mine
 from sbert_cluster.training.recipe import Kind, Objective, Recipe, objective_for
 from sbert_cluster.training.split import Split, meanings, split
+from sbert_cluster.training.tasks import MOST_PASSES
 from sbert_cluster.training.teaching import taught_by
 from sbert_cluster.training.trainer import Course, Look
-from sbert_cluster.types import RunManifest, Vectors
+from sbert_cluster.types import Rows, RunManifest, Vectors
 
 Tell = Callable[[str], None]
 """Hears a sentence now and then."""
@@ -74,6 +75,8 @@ class Material:
 
     texts: list[str]
     """Of the files, and behind them those among which negatives are looked for as well."""
+    meaning: Rows
+    """int64[texts], the labels' closure."""
     parts: Split
     objectives: list[tuple[Objective, ...]]
     """Of each file."""
@@ -107,6 +110,9 @@ def prepare(
     if request.teacher:
         taught = taught_by(request.teacher, parts.train, request.encode, request.progress)
         parts, targets = replace(parts, train=taught.labelled), taught.vectors
+    meaning = meanings(texts, parts.train.sets)
+    if request.recipe.epochs is None:
+        parts = replace(parts, train=_without_surplus(parts.train, request))
     sets = parts.train.sets
     objectives = [objective_for(e.kind, request.recipe.objective) for e in sets]
     for examples, chosen in zip(sets, objectives, strict=True):
@@ -117,26 +123,42 @@ def prepare(
         for examples, chosen in zip(sets, objectives, strict=True)
     )
     if ranked and request.recipe.negatives:
-        negatives = _mined(request, texts, parts, len(labelled.texts))
+        negatives = _mined(request, texts, meaning, parts, len(labelled.texts))
     identity = _identity(request, checkpoint, texts, parts.train)
-    return Material(texts, parts, objectives, negatives, targets, identity)
+    return Material(texts, meaning, parts, objectives, negatives, targets, identity)
 
 
-def _mined(request: Request, texts: list[str], parts: Split, own: int) -> Negatives:
+def _without_surplus(train: Labelled, request: Request) -> Labelled:
+    sets = []
+    for examples in train.sets:
+        sets.append(without_surplus(examples, MOST_PASSES, request.recipe.seed))
+        if len(sets[-1]) < len(examples):
+            request.tell(
+                f"{examples.name}: {len(sets[-1]):,} of {len(examples):,} rows are used, since one "
+                "label is so rare (--epochs 1 uses all)"
+            )
+    return replace(train, sets=tuple(sets))
+
+
+def _mined(request: Request, texts: list[str], meaning: Rows, parts: Split, own: int) -> Negatives:
     """Hard negatives among the texts to train on, and the corpus that was given for it."""
     allowed = np.zeros(len(texts), np.bool_)
     allowed[own:] = True
     for examples in parts.train.sets:
         allowed[examples.rows[examples.rows >= 0]] = True
-    vectors = Encoder.open(request.encode).encode(texts, request.progress).vectors
-    meaning = meanings(texts, parts.train.sets)
-    band = request.recipe.band
-    found = mine(vectors, meaning, band, allowed=allowed, progress=request.progress)
+    # What is not trained on is not even encoded.
+    used = np.flatnonzero(allowed)
+    band, own_texts = request.recipe.band, [texts[row] for row in used]
+    vectors = Encoder.open(request.encode).encode(own_texts, request.progress).vectors
+    inner = mine(vectors, meaning[used], band, progress=request.progress)
+    rows = np.full((len(texts), inner.rows.shape[1]), -1, np.int64)
+    rows[used] = np.where(inner.rows >= 0, used[inner.rows], -1)
+    found = Negatives(rows)
     if request.guard:
         judge = CrossEncoder.open(request.guard, request.encode.device)
         found = guarded(found, texts, lambda pairs: judge.score(pairs, request.progress))
     request.tell(
-        f"hard negatives for {found.count:,} of {len(texts):,} texts, at similarities of "
+        f"hard negatives for {found.count:,} of {len(used):,} texts, at similarities of "
         f"{band[0]:g} to {band[1]:g} (--negatives-band)"
     )
     return found

@@ -25,9 +25,8 @@ from sbert_cluster.training.checkpoints import Checkpoints
 from sbert_cluster.training.examples import Labelled, read_examples
 from sbert_cluster.training.judging import columns_of, mean_judgement, measures
 from sbert_cluster.training.network import Network, Shape, choose_training_place
-from sbert_cluster.training.recipe import Kind, Recipe
+from sbert_cluster.training.recipe import Kind, Objective, Recipe
 from sbert_cluster.training.saving import save_model
-from sbert_cluster.training.split import meanings
 from sbert_cluster.training.tasks import Task
 from sbert_cluster.training.trainer import Course, Trainer, usual_rate
 from sbert_cluster.types import RunManifest, Vectors
@@ -168,7 +167,7 @@ class _Job(Request):
         pooling = (str(recipe.pooling),) if recipe.pooling else checkpoint.pooling
         network = Network(checkpoint, self.place, _shape(pooling, recipe, material))
         network.read(material.texts)
-        meaning, lengths = meanings(material.texts, parts.train.sets), network.lengths()
+        meaning, lengths = material.meaning, network.lengths()
         tasks = []
         for examples, chosen in zip(parts.train.sets, material.objectives, strict=True):
             tasks.append(Task(examples, chosen, recipe, meaning, lengths, material.negatives))

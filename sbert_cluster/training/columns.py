@@ -58,7 +58,9 @@ class Columns:
         return f"texts: {texts}" + (f", label: {self.label!r}" if self.label else ", no label")
 
 
-def find_columns(frame: pl.DataFrame, texts: Sequence[str], label: str | None) -> Columns:
+def find_columns(
+    frame: pl.DataFrame, texts: Sequence[str], label: str | None, *, one_text: bool = False
+) -> Columns:
     """Find the text columns and the label column.
 
     Args:
@@ -66,6 +68,7 @@ def find_columns(frame: pl.DataFrame, texts: Sequence[str], label: str | None) -
         texts: What the user named; empty: found by their usual names, or because there are no
             other columns of strings.
         label: What the user named; None: likewise.
+        one_text: A text alone may have a label as well: a class.
 
     Raises:
         UsageError: If a named column is missing, or it is not clear which hold the texts.
@@ -74,7 +77,8 @@ def find_columns(frame: pl.DataFrame, texts: Sequence[str], label: str | None) -
         require_column(frame, name)
     lower = {name.strip().lower(): name for name in frame.columns}
     label = label or next((lower[name] for name in _LABELS if name in lower), None)
-    found = tuple(texts) or _usual(lower) or _only_strings(frame, label)
+    alone = ("text",) if one_text and {"text", "text2"} & set(frame.columns) == {"text"} else ()
+    found = tuple(texts) or alone or _usual(lower) or _only_strings(frame, label)
     if not 1 <= len(found) <= 3:
         raise UsageError(
             f"{len(found)} text columns were named; pairs have two, triplets three",
@@ -85,7 +89,7 @@ def find_columns(frame: pl.DataFrame, texts: Sequence[str], label: str | None) -
             f"column {label!r} cannot be both a text and the label",
             "Name the others with --text-column and --label-column.",
         )
-    return Columns(found, None if len(found) != 2 else label)
+    return Columns(found, label if len(found) == 2 or one_text else None)
 
 
 def _usual(lower: dict[str, str]) -> tuple[str, ...]:

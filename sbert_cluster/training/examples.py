@@ -190,6 +190,22 @@ def _labelled_both_ways(rows: Rows, labels: NDArray[np.float32]) -> NDArray[np.b
     return np.array([len(said[pair]) > 1 for pair in pairs], np.bool_)
 
 
+def without_surplus(examples: Examples, most: int, seed: int) -> Examples:
+    """Pairs with 0/1 labels, of which the commoner label has at most ``most`` times the rarer's.
+
+    What lies beyond could not be gone through before the rarer pairs are known by heart. Where one
+    label is missing altogether, all rows stay.
+    """
+    if examples.kind is not Kind.LABELS:
+        return examples
+    sides = [np.flatnonzero(examples.labels <= 0.5), np.flatnonzero(examples.labels > 0.5)]
+    rare, common = sorted(sides, key=len)
+    if not len(rare) or len(common) <= most * len(rare):
+        return examples
+    some = np.random.default_rng(seed).choice(common, most * len(rare), replace=False)
+    return examples.take(np.sort(np.concatenate([rare, some])))
+
+
 def forms_of(texts: Sequence[str]) -> Rows:
     """int64[m]: the same number for texts that are the same once normalised."""
     numbers: dict[str, int] = {}

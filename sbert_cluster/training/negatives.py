@@ -56,8 +56,6 @@ def mine(
     vectors: Vectors,
     meaning: Rows,
     band: tuple[float, float],
-    *,
-    allowed: NDArray[np.bool_] | None = None,
     progress: Progress = silent,
 ) -> Negatives:
     """Find negatives by exact search.
@@ -66,12 +64,10 @@ def mine(
         vectors: float32[texts, d], unit rows.
         meaning: int64[texts], the labels' closure: texts of one meaning are no negatives.
         band: Similarities that a negative may have. Above it, unlabelled duplicates are too many.
-        allowed: bool[texts]: texts that may be negatives (not the held-out ones); None: all.
         progress: Told the texts done.
     """
-    usable = np.flatnonzero(allowed) if allowed is not None else np.arange(len(vectors))
-    nearest = find_nearest(vectors, vectors[usable], _LOOKED_AT + 1, progress=progress)
-    rows = usable[nearest.rows]
+    nearest = find_nearest(vectors, vectors, _LOOKED_AT, same=True, progress=progress)
+    rows = nearest.rows
     low, high = band
     fits = (nearest.similarity >= low) & (nearest.similarity <= high)
     fits &= meaning[rows] != meaning[:, None]
