@@ -22,12 +22,19 @@ def calibrate(
     label_column: LabelColumn = None,
     where: Where = None,
     target_precision: Annotated[
-        float | None,
+        float,
         typer.Option(
-            help="Precision that the threshold shall have. Default: the best F1.",
-            show_default=False,
+            help="Precision of the threshold; 0: the one with the best F1.",
         ),
-    ] = None,
+    ] = 0.9,
+    among_all: Annotated[
+        bool,
+        typer.Option(
+            "--among-all",
+            help="Take all other pairs of the same texts as different: a threshold for a file of "
+            "such texts, where different pairs are thousands of times as many.",
+        ),
+    ] = False,
     save: Annotated[
         bool,
         typer.Option("--save", help="Store the threshold in the model's folder, for dedup."),
@@ -75,7 +82,8 @@ def calibrate(
         result = pipeline.calibrate_threshold(
             labels,
             columns=columns,
-            target_precision=target_precision,
+            target_precision=target_precision or None,
+            among_all_pairs=among_all,
             save=save,
             plot=plot,
             seed=seed,

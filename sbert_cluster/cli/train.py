@@ -235,7 +235,8 @@ def train(
     target_precision: Annotated[
         float | None,
         typer.Option(
-            help="Of the threshold that is stored with the model. Default: the best F1.",
+            help="Of the threshold that is stored with the model, among all pairs of the texts "
+            "held out. Default: the best F1.",
             rich_help_panel=_OUTPUT,
             show_default=False,
         ),

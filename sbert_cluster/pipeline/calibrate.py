@@ -13,7 +13,7 @@ from sbert_cluster.corpus.texts import distinct, texts_of
 from sbert_cluster.corpus.writing import atomic_file
 from sbert_cluster.encoder.encoder import Encoder
 from sbert_cluster.errors import InputError, ModelError, UsageError
-from sbert_cluster.evaluation.calibration import Calibration, calibrate, thinned
+from sbert_cluster.evaluation.calibration import DEFAULT_PRECISION, Calibration, calibrate, thinned
 from sbert_cluster.evaluation.pairs import AtThreshold, curve
 from sbert_cluster.evaluation.sts import row_cosines
 from sbert_cluster.neighbors.search import find_nearest
@@ -22,9 +22,10 @@ from sbert_cluster.pipeline.labels import LabelColumns, LabelInputs, read_label_
 from sbert_cluster.pipeline.shared import Shared, check_names, encode_options, read_options
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.report.plots import precision_recall_svg
-from sbert_cluster.training.examples import read_examples
+from sbert_cluster.training.examples import Examples, Labelled, read_examples, texts_of_rows
+from sbert_cluster.training.judging import among_all
 from sbert_cluster.training.recipe import Kind
-from sbert_cluster.training.saving import write_settings
+from sbert_cluster.training.saving import seen_by, write_settings
 
 _ROWS_LOOKED_AT = 5_000
 _RANDOM_PAIRS = 20_000
@@ -92,7 +93,8 @@ def calibrate_threshold(
     labels: LabelInputs,
     *,
     columns: LabelColumns | None = None,
-    target_precision: float | None = None,
+    target_precision: float | None = DEFAULT_PRECISION,
+    among_all_pairs: bool = False,
     save: bool = False,
     plot: str | Path | None = None,
     seed: int = 0,
@@ -105,6 +107,8 @@ def calibrate_threshold(
         labels: A file of pairs with 0 and 1, or a frame.
         columns: Which columns and rows of it count; None: found by their names.
         target_precision: In (0, 1]; None: the best F1.
+        among_all_pairs: Take all other pairs of the same texts as different: the threshold is then
+            one for a file of such texts, where different pairs are thousands of times as many.
         save: Store the threshold with the model, for ``dedup --model``.
         plot: An ``.svg`` file for the precision-recall curve; None: none is drawn.
         seed: Of the bootstrap.
@@ -134,10 +138,13 @@ def calibrate_threshold(
             f"a threshold needs one file of pairs with 0 and 1, not {examples.said()}",
             "Name the column of the labels with --label-column.",
         )
+    examples, note = _unseen(labelled, examples, encode.model)
     encoder = Encoder.open(encode)
     vectors = encoder.encode(labelled.texts, progress).vectors
     scores = row_cosines(*(vectors[column] for column in examples.rows.T))
     truth: NDArray[np.bool_] = examples.labels > 0.5
+    if among_all_pairs:
+        scores, truth = among_all(labelled, examples, lambda rows: vectors[rows])
     found = calibrate(scores, truth, target_precision, seed=seed)
     made = curve(scores, truth)
     if plot:
@@ -146,7 +153,23 @@ def calibrate_threshold(
             path.write_text(svg, encoding="utf-8")
     if folder:
         write_settings(folder, {"calibration": found.to_dict()})
-    return CalibrateResult(found, thinned(made), asdict(encoder.fingerprint), labelled.notes)
+    return CalibrateResult(
+        found, thinned(made), asdict(encoder.fingerprint), (*labelled.notes, *note)
+    )
+
+
+def _unseen(labelled: Labelled, examples: Examples, model: str) -> tuple[Examples, tuple[str, ...]]:
+    """The rows that the model was not trained on: it knows the others by heart."""
+    seen = seen_by(Path(model).expanduser(), texts_of_rows(labelled, examples))
+    count = int(seen.sum())
+    if not count:
+        return examples, ()
+    if count == len(seen):
+        raise InputError(
+            f"the model was trained on all {count:,} rows", "Calibrate it on pairs new to it."
+        )
+    note = f"{count:,} rows that the model was trained on are left out"
+    return examples.take(~seen), (note,)
 
 
 def _place_for(model: str) -> Path:

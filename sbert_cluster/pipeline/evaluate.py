@@ -22,9 +22,10 @@ from sbert_cluster.pipeline.labels import LabelColumns, LabelInputs, read_label_
 from sbert_cluster.pipeline.shared import Shared, check_names, encode_options, read_options
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.training.columns import find_columns
-from sbert_cluster.training.examples import Examples, LabelFile, read_examples
+from sbert_cluster.training.examples import Examples, LabelFile, read_examples, texts_of_rows
 from sbert_cluster.training.judging import columns_of, measures
 from sbert_cluster.training.recipe import Kind
+from sbert_cluster.training.saving import seen_by
 from sbert_cluster.training.split import components
 from sbert_cluster.types import Vectors
 
@@ -135,6 +136,9 @@ def evaluate(
             labelled = read_examples([part])
             notes += labelled.notes
             (examples,) = labelled.sets
+            seen = seen_by(Path(encode.model).expanduser(), texts_of_rows(labelled, examples))
+            if seen.any():
+                notes.append(f"! {int(seen.sum()):,} of these rows were trained on by this model")
             groups = _groups(part, examples, labelled.texts, cross_topic, folds, seed)
             for name, make in contenders.items():
                 vectors = make(labelled.texts)

@@ -22,11 +22,11 @@ from sbert_cluster.progress import Progress, silent
 from sbert_cluster.runs import new_run_folder, refuse_existing, write_manifest
 from sbert_cluster.training.card import BeforeAfter, Facts, render_card
 from sbert_cluster.training.checkpoints import Checkpoints
-from sbert_cluster.training.examples import Labelled, read_examples
-from sbert_cluster.training.judging import columns_of, mean_judgement, measures
+from sbert_cluster.training.examples import Labelled, read_examples, texts_of_rows
+from sbert_cluster.training.judging import among_all, columns_of, mean_judgement, measures
 from sbert_cluster.training.network import Network, Shape, choose_training_place
 from sbert_cluster.training.recipe import Kind, Objective, Recipe
-from sbert_cluster.training.saving import save_model
+from sbert_cluster.training.saving import save_model, write_seen
 from sbert_cluster.training.tasks import Task
 from sbert_cluster.training.trainer import Course, Trainer, usual_rate
 from sbert_cluster.types import RunManifest, Vectors
@@ -76,7 +76,8 @@ def train(
         seeds: How many trainings with different seeds; the best of them is saved.
         device: As for ``dedup``.
         precision: ``auto`` (bf16 where it is native), ``fp32`` or ``bf16``.
-        target_precision: Of the threshold that is stored with the model; None: the best F1.
+        target_precision: Of the threshold that is stored with the model, among all pairs of the
+            texts held out; None: the best F1.
         checkpoint_every: Steps between two checkpoints; None: as many as between two looks at the
             held-out rows.
         read: Format and encoding of the files; None: found by themselves.
@@ -192,18 +193,18 @@ class _Job(Request):
         with watch.stage("measure"):
             after = _vectors_of(parts.test, network)
             held_out = _compared(parts.test, before, after)
-            calibration = self._calibrated(parts.test, after)
+            calibration = self._calibrated(parts.test, network)
         checkpoints.clear()
         return _Run(network, course, held_out, calibration)
 
-    def _calibrated(
-        self, test: Labelled | None, vectors: list[list[Vectors]]
-    ) -> Calibration | None:
+    def _calibrated(self, test: Labelled | None, network: Network) -> Calibration | None:
         """The threshold for the first file of 0/1 labels, if there is one."""
-        for examples, columns in zip(test.sets if test else (), vectors, strict=True):
-            truth = examples.labels > 0.5
-            if examples.kind is Kind.LABELS and truth.any() and not truth.all():
-                return calibrate(row_cosines(*columns), truth, self.target_precision)
+        for examples in test.sets if test else ():
+            if test and examples.kind is Kind.LABELS and 0 < examples.labels.mean() < 1:
+                scores, truth = among_all(
+                    test, examples, lambda rows: network.vectors(rows, exact=True)
+                )
+                return calibrate(scores, truth, self.target_precision, samples=200)
         return None
 
     def _write(
@@ -228,6 +229,8 @@ class _Job(Request):
             settings["calibration"] = best.calibration.to_dict()
         with new_run_folder(self.output, overwrite=self.overwrite) as folder:
             save_model(best.network, folder, render_card(facts), settings)
+            train = material.parts.train
+            write_seen(folder, [row for e in train.sets for row in texts_of_rows(train, e)])
             manifest = self._manifest(best, runs, material, labelled, watch)
             write_manifest(folder, manifest)
         return TrainResult(self.output, best.course, best.held_out, best.calibration, manifest)

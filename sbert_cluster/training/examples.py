@@ -68,6 +68,12 @@ class Labelled:
     """What was found and what was left out, for the user."""
 
 
+def texts_of_rows(labelled: Labelled, examples: Examples) -> list[tuple[str, ...]]:
+    """The texts of each row."""
+    texts = labelled.texts
+    return [tuple(texts[i] for i in row if i >= 0) for row in examples.rows.tolist()]
+
+
 class TextTable:
     """Numbers distinct texts in the order in which they are met."""
 

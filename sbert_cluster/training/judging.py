@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sbert_cluster.evaluation.pairs import Truth, balanced_average_precision, score_pairs
 from sbert_cluster.evaluation.sts import row_cosines, score_sts
@@ -13,6 +14,7 @@ from sbert_cluster.evaluation.triplets import score_triplets
 from sbert_cluster.training.columns import NLI_CLASSES
 from sbert_cluster.training.examples import Examples, Labelled
 from sbert_cluster.training.recipe import Kind
+from sbert_cluster.training.split import meanings
 from sbert_cluster.types import Rows, Vectors
 
 Encode = Callable[[Rows], Vectors]
@@ -55,6 +57,37 @@ def columns_of(examples: Examples, encode: Encode) -> list[Vectors]:
     numbers, places = np.unique(np.maximum(examples.rows, 0), return_inverse=True)
     vectors = encode(numbers)
     return [vectors[column] for column in places.reshape(examples.rows.shape).T]
+
+
+def among_all(
+    labelled: Labelled, examples: Examples, encode: Encode
+) -> tuple[NDArray[np.float64], Truth]:
+    """Every pair of the labelled texts, those that no label joins taken as different.
+
+    Labelled pairs are mostly close calls, half of them the same; among all pairs of a file the
+    different ones are thousands of times as many. A threshold for a file has to be found among
+    such pairs.
+
+    Args:
+        labelled: All texts.
+        examples: Pairs with 0 and 1; at most :data:`_MOST_TEXTS` of their texts are looked at.
+        encode: Gives the vectors.
+
+    Returns:
+        Similarity, and whether the labels' closure joins the pair; of the pairs that it does not
+        join, the :data:`_MOST_APART` most similar ones, since the others are below any threshold.
+    """
+    numbers = np.unique(examples.rows)[:_MOST_TEXTS]
+    vectors = encode(numbers).astype(np.float64)
+    meaning = meanings(labelled.texts, [examples])[numbers]
+    i, j = np.triu_indices(len(numbers), 1)
+    scores, truth = (vectors @ vectors.T)[i, j], meaning[i] == meaning[j]
+    apart = np.sort(scores[~truth])[::-1][:_MOST_APART]
+    scores = np.concatenate([scores[truth], apart])
+    return scores, np.arange(len(scores)) < int(truth.sum())
+
+
+_MOST_TEXTS, _MOST_APART = 3_000, 20_000
 
 
 def measures(examples: Examples, columns: Sequence[Vectors]) -> dict[str, float]:

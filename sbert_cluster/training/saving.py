@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from sbert_cluster.corpus.texts import normalise
 from sbert_cluster.encoder.checkpoint import TOKENIZER_FILES
 from sbert_cluster.encoder.generic import quiet_transformers
 from sbert_cluster.training.network import Network
 
 SETTINGS = "sbert_cluster.json"
 """Beside the model: what we know of it that the layout has no place for, such as a threshold."""
+_SEEN = "trained_on.npy"
 
 
 def save_model(network: Network, folder: Path, card: str, settings: dict[str, Any]) -> None:
@@ -68,6 +75,29 @@ def read_settings(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def write_seen(folder: Path, rows: Sequence[tuple[str, ...]]) -> None:
+    """Write down which rows were trained on, as hashes: no text is kept with the model."""
+    np.save(folder / _SEEN, np.unique(_hashes(rows)), allow_pickle=False)
+
+
+def seen_by(folder: Path, rows: Sequence[tuple[str, ...]]) -> NDArray[np.bool_]:
+    """Which rows a model was trained on. Shape: (rows,); none for a model trained elsewhere."""
+    try:
+        known = np.load(folder / _SEEN, allow_pickle=False)
+    except (OSError, ValueError):
+        return np.zeros(len(rows), np.bool_)
+    return np.isin(_hashes(rows), known)
+
+
+def _hashes(rows: Sequence[tuple[str, ...]]) -> NDArray[np.uint64]:
+    """uint64[n]: the same for the same texts in any order, once normalised."""
+    made = []
+    for row in rows:
+        joined = "\0".join(sorted(normalise(text) for text in row))
+        made.append(int.from_bytes(hashlib.sha256(joined.encode("utf-8", "replace")).digest()[:8]))
+    return np.array(made, np.uint64)
 
 
 def _pooling(width: int, modes: list[str], include_prompt: bool) -> dict[str, Any]:
