@@ -22,11 +22,12 @@ def calibrate(
     label_column: LabelColumn = None,
     where: Where = None,
     target_precision: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="Precision of the threshold; 0: the one with the best F1.",
+            help="Precision that the threshold shall have. Default: the best F1.",
+            show_default=False,
         ),
-    ] = 0.9,
+    ] = None,
     among_all: Annotated[
         bool,
         typer.Option(
@@ -82,7 +83,7 @@ def calibrate(
         result = pipeline.calibrate_threshold(
             labels,
             columns=columns,
-            target_precision=target_precision or None,
+            target_precision=target_precision,
             among_all_pairs=among_all,
             save=save,
             plot=plot,

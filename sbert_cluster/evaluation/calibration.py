@@ -18,9 +18,6 @@ from sbert_cluster.evaluation.pairs import (
     curve,
 )
 
-DEFAULT_PRECISION = 0.9
-"""What a threshold is looked for, where nothing is said: most labelled pairs are close calls, and
-among all pairs of a file the different ones are many more, so the best F1 would cut too low."""
 _FEWEST_FOUND = 5
 """Pairs at or above a threshold from which on its precision is believed."""
 

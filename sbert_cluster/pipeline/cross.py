@@ -22,9 +22,10 @@ from sbert_cluster.pipeline.material import Material, Request, TrainResult, prep
 from sbert_cluster.runs import new_run_folder, write_manifest
 from sbert_cluster.training.card import BeforeAfter, Facts, render_card
 from sbert_cluster.training.checkpoints import Checkpoints
-from sbert_cluster.training.cross_encoder import CrossEncoder, PairTask
+from sbert_cluster.training.cross_encoder import YES, CrossEncoder, PairTask
 from sbert_cluster.training.examples import Examples, Labelled
 from sbert_cluster.training.recipe import Kind, Objective
+from sbert_cluster.training.saving import write_settings
 from sbert_cluster.training.tasks import Task
 from sbert_cluster.training.trainer import Course, Trainer
 from sbert_cluster.types import RunManifest
@@ -66,6 +67,8 @@ class CrossJob(Request):
         )
         with watch.stage("write"), new_run_folder(self.output, overwrite=self.overwrite) as folder:
             model.save(folder, render_card(facts))
+            if held_out:
+                write_settings(folder, {YES: held_out[0].after["best_threshold"]})
             manifest = self._manifest(material, labelled, course, held_out, watch)
             write_manifest(folder, manifest)
         Checkpoints(self.work, "").clear()
@@ -144,7 +147,11 @@ class CrossJob(Request):
 
 def _measures(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> dict[str, float]:
     made = score_pairs(scores, truth)
-    return {"average_precision": made.average_precision, "best_f1": made.best_f1}
+    return {
+        "average_precision": made.average_precision,
+        "best_f1": made.best_f1,
+        "best_threshold": made.best_threshold,
+    }
 
 
 def _scores(model: CrossEncoder, labelled: Labelled, examples: Examples) -> NDArray[np.float64]:

@@ -13,9 +13,6 @@ from sbert_cluster.options import DedupOptions, EncodeOptions
 from sbert_cluster.progress import Progress
 from sbert_cluster.types import Pairs
 
-_YES = 0.5
-"""Probability from which the cross-encoder's answer is yes."""
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -73,7 +70,7 @@ def ask_about(
         strict=True,
     )
     yes = np.zeros(len(pairs), np.bool_)
-    yes[asked] = judge.score([(texts[i], texts[j]) for i, j in rows], progress) >= _YES
+    yes[asked] = judge.score([(texts[i], texts[j]) for i, j in rows], progress) >= judge.yes_from
     # Turned: what the similarity alone would have decided the other way.
     turned = asked & (yes != (pairs.similarity >= decide.threshold))
     counts = {"reranked_asked": int(asked.sum()), "reranked_turned": int(turned.sum())}

@@ -24,6 +24,7 @@ from sbert_cluster.errors import ModelError
 from sbert_cluster.options import Precision
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.training.network import choose_training_place, padded
+from sbert_cluster.training.saving import read_settings
 from sbert_cluster.training.tasks import Batch, Task
 from sbert_cluster.types import Rows
 
@@ -36,6 +37,10 @@ _WINDOW = 4_096
 """Pairs tokenised at a time."""
 _LONGEST = 256
 """Tokens of a pair that are read at most; the longer text is cut first."""
+
+
+YES = "yes_from"
+"""Where ``sbert_cluster.json`` keeps the probability from which an answer is a yes."""
 
 
 def is_cross_encoder(name: str) -> bool:
@@ -87,6 +92,11 @@ class CrossEncoder:
         made = cls(open_checkpoint(name), choose_training_place(device, precision))
         made.learning(False)
         return made
+
+    @property
+    def yes_from(self) -> float:
+        """Probability from which the answer is a yes: best on rows held out in its training."""
+        return float(read_settings(self.checkpoint.folder).get(YES, 0.5))
 
     @property
     def dimensions(self) -> int:

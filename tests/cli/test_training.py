@@ -37,12 +37,14 @@ def pair_f1(run_folder: Path, sample_data: Path) -> float:
     return 2 * len(found & wanted) / (len(found) + len(wanted))
 
 
-def test_the_loop_on_the_sample_data(folder, sample_data, tiny_model, capsys):
-    """Dedup → labels → train → calibrate → dedup --model: better pairs, and it is said why."""
+def test_the_loop_on_the_sample_data(folder, sample_data, capsys):
+    """Dedup → labels → train → calibrate → dedup --model: better pairs, and it is said why.
+
+    With the default model, since the tiny one cannot learn what a parcel is.
+    """
     questions, labels = str(sample_data / "questions.csv"), str(sample_data / "labelled_pairs.csv")
-    assert run(["dedup", questions, "-m", str(tiny_model), "-o", "before"]) == 0
-    words = ["train", labels, "-o", "model", "-m", str(tiny_model), "--learning-rate", "0.005"]
-    assert run([*words, "--epochs", "8"]) == 0
+    assert run(["dedup", questions, "-o", "before"]) == 0
+    assert run(["train", labels, "-o", "model", "--epochs", "1", "--batch-size", "32"]) == 0
     assert "threshold" in capsys.readouterr().err
     words = ["calibrate", labels, "-m", "model", "--among-all", "--save", "--plot", "curve.svg"]
     assert run(words) == 0
@@ -55,7 +57,8 @@ def test_the_loop_on_the_sample_data(folder, sample_data, tiny_model, capsys):
     manifest = json.loads((folder / "after" / "run.json").read_text(encoding="utf-8"))
     stored = json.loads((folder / "model" / "sbert_cluster.json").read_text(encoding="utf-8"))
     assert manifest["arguments"]["threshold"] == stored["calibration"]["threshold"]
-    assert pair_f1(folder / "after", sample_data) > pair_f1(folder / "before", sample_data)
+    before, after = (pair_f1(folder / name, sample_data) for name in ("before", "after"))
+    assert after > before + 0.1
     # The user's threshold counts before the stored one.
     assert run(["dedup", questions, "-m", "model", "-t", "0.99", "-o", "own"]) == 0
     manifest = json.loads((folder / "own" / "run.json").read_text(encoding="utf-8"))
@@ -67,7 +70,7 @@ def test_rerank_decides_the_band(folder, sample_data, tiny_model, capsys):
     questions, labels = str(sample_data / "questions.csv"), str(sample_data / "labelled_pairs.csv")
     model = ["-m", str(tiny_model)]
     words = ["train", labels, "-o", "cross", *model, "--cross-encoder", "--learning-rate", "0.01"]
-    assert run([*words, "--epochs", "6"]) == 0
+    assert run([*words, "--epochs", "2", "--negatives", "0"]) == 0
     words = ["dedup", questions, *model, "--rerank", "cross", "--band", "0.8", "0.97"]
     assert run([*words, "-o", "run", "--json"]) == 0
     said = capsys.readouterr()
