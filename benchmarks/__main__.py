@@ -14,6 +14,7 @@ BENCHMARKS = {
     "batching": "Table 7 of the paper: padded in random order, sorted by length, and packed",
     "crossencoder": "the most similar pair of 10,000 sentences: a cross-encoder's hours and ours",
     "quality": "semantic textual similarity (STS12-16, STSb, SICK-R) in every number format",
+    "paper": "tables 1, 2, 5 and 6 of the paper: STS, trained STSb, SentEval, ablations",
 }
 """Name → what it measures; the module of that name has ``run(settings) -> Report``."""
 

@@ -13,7 +13,7 @@ from sbert_cluster.corpus.texts import distinct, texts_of
 from sbert_cluster.corpus.writing import atomic_file
 from sbert_cluster.encoder.encoder import Encoder
 from sbert_cluster.errors import InputError, ModelError, UsageError
-from sbert_cluster.evaluation.calibration import DEFAULT_PRECISION, Calibration, calibrate, thinned
+from sbert_cluster.evaluation.calibration import Calibration, calibrate, thinned
 from sbert_cluster.evaluation.pairs import AtThreshold, curve
 from sbert_cluster.evaluation.sts import row_cosines
 from sbert_cluster.neighbors.search import find_nearest
@@ -93,7 +93,7 @@ def calibrate_threshold(
     labels: LabelInputs,
     *,
     columns: LabelColumns | None = None,
-    target_precision: float | None = DEFAULT_PRECISION,
+    target_precision: float | None = None,
     among_all_pairs: bool = False,
     save: bool = False,
     plot: str | Path | None = None,
