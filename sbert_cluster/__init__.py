@@ -22,8 +22,13 @@ if TYPE_CHECKING:
         SbertClusterError,
         UsageError,
     )
+    from sbert_cluster.pipeline.calibrate import calibrate_threshold, survey
     from sbert_cluster.pipeline.dedup import dedup
     from sbert_cluster.pipeline.embed import EmbedResult, embed
+    from sbert_cluster.pipeline.evaluate import evaluate
+    from sbert_cluster.pipeline.labels import LabelColumns
+    from sbert_cluster.pipeline.train import train
+    from sbert_cluster.training.recipe import Recipe
     from sbert_cluster.types import (
         Corpus,
         DedupResult,
@@ -38,6 +43,12 @@ _HOME = {
     "dedup": "pipeline.dedup",
     "embed": "pipeline.embed",
     "EmbedResult": "pipeline.embed",
+    "LabelColumns": "pipeline.labels",
+    "Recipe": "training.recipe",
+    "calibrate_threshold": "pipeline.calibrate",
+    "evaluate": "pipeline.evaluate",
+    "survey": "pipeline.calibrate",
+    "train": "pipeline.train",
     "Corpus": "types",
     "DedupResult": "types",
     "DuplicateGroups": "types",
@@ -61,15 +72,21 @@ __all__ = [
     "Embeddings",
     "ExitCode",
     "InputError",
+    "LabelColumns",
     "ModelError",
     "Pairs",
     "Reason",
+    "Recipe",
     "RunFolderError",
     "RunManifest",
     "SbertClusterError",
     "UsageError",
+    "calibrate_threshold",
     "dedup",
     "embed",
+    "evaluate",
+    "survey",
+    "train",
 ]
 
 try:

@@ -9,6 +9,7 @@ from sbert_cluster.pipeline.dedup import dedup
 from sbert_cluster.pipeline.embed import EmbedResult, embed
 from sbert_cluster.pipeline.evaluate import evaluate
 from sbert_cluster.pipeline.info import Info, clear_cache, info
+from sbert_cluster.pipeline.labels import LabelColumns
 from sbert_cluster.pipeline.plan import Plan, plan
 from sbert_cluster.pipeline.shared import Shared
 from sbert_cluster.pipeline.train import train
@@ -16,6 +17,7 @@ from sbert_cluster.pipeline.train import train
 __all__ = [
     "EmbedResult",
     "Info",
+    "LabelColumns",
     "Plan",
     "Shared",
     "calibrate_threshold",

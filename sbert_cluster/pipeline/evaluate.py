@@ -133,7 +133,7 @@ def evaluate(
             if transfer:
                 rows += _transferred(part, contenders, folds or 10, seed, progress)
                 continue
-            labelled = read_examples([part])
+            labelled = read_examples([part], whole=True)
             notes += labelled.notes
             (examples,) = labelled.sets
             seen = seen_by(Path(encode.model).expanduser(), texts_of_rows(labelled, examples))

@@ -101,11 +101,15 @@ class LabelFile:
     """None: found by its name."""
 
 
-def read_examples(files: Sequence[LabelFile]) -> Labelled:
+def read_examples(files: Sequence[LabelFile], *, whole: bool = False) -> Labelled:
     """Understand label files.
 
     Rows with an empty text, rows that compare a text with itself, and pairs that are labelled both
     ways are left out, and counted in the notes.
+
+    Args:
+        files: Frames, and how to read them.
+        whole: Only rows with an empty text are left out, as published figures have it.
 
     Raises:
         UsageError: If it is not clear which columns hold texts and labels.
@@ -114,13 +118,15 @@ def read_examples(files: Sequence[LabelFile]) -> Labelled:
     table, sets, notes = TextTable(), [], []
     for file in files:
         columns = find_columns(file.frame, file.text_columns, file.label_column)
-        examples, said = _read_one(file, columns, table)
+        examples, said = _read_one(file, columns, table, whole=whole)
         sets.append(examples)
         notes += [f"{file.name}: {sentence}" for sentence in (columns.said(), *said)]
     return Labelled(table.texts, tuple(sets), tuple(notes))
 
 
-def _read_one(file: LabelFile, columns: Columns, table: TextTable) -> tuple[Examples, list[str]]:
+def _read_one(
+    file: LabelFile, columns: Columns, table: TextTable, *, whole: bool
+) -> tuple[Examples, list[str]]:
     frame, notes = _without_blanks(file.frame, columns)
     _refuse_swapped(frame, columns)
     labels = _labels(frame, columns)
@@ -130,8 +136,10 @@ def _read_one(file: LabelFile, columns: Columns, table: TextTable) -> tuple[Exam
     rows = [[table.number(text) for text in row] for row in zip(*texts, strict=True)]
     numbers = np.array(rows, np.int64).reshape(len(rows), len(columns.texts))
     examples = Examples(labels.kind, numbers, labels.values, file.name)
-    keep, said = _sound_rows(examples)
-    examples = examples.take(keep)
+    said: list[str] = []
+    if not whole:
+        keep, said = _sound_rows(examples)
+        examples = examples.take(keep)
     if len(examples) < FEWEST_ROWS:
         raise InputError(
             f"{file.name} has {len(examples)} usable rows, which is too few to learn or to judge",

@@ -190,14 +190,27 @@ class Task:
             return objectives.triplet(anchor, positive, negative, _or(recipe.margin, 1.0))
         if objective is Objective.SIMCSE:
             return objectives.simcse(columns[0], columns[1], recipe.scale)
-        if objective is Objective.MARGIN_MSE:
-            anchor, positive, negative = columns
-            return objectives.margin_mse(anchor, positive, negative, labels)
-        if objective is Objective.VECTORS:
-            assert self.targets is not None
-            wanted = torch.from_numpy(self.targets[batch.columns[0]]).to(columns[0].device)
-            return objectives.vectors(columns[0], wanted)
+        if objective in (Objective.MARGIN_MSE, Objective.VECTORS):
+            return self._of_teacher(objective, columns, batch, labels)
         return self._of_pairs(objective, columns[0], columns[1], labels)
+
+    def _of_teacher(
+        self,
+        objective: Objective,
+        columns: tuple[torch.Tensor, ...],
+        batch: Batch,
+        labels: torch.Tensor,
+    ) -> torch.Tensor:
+        """On unit vectors, since a teacher's vectors and margins are of unit vectors as well."""
+        import torch
+
+        unit = [torch.nn.functional.normalize(column, dim=-1) for column in columns]
+        if objective is Objective.MARGIN_MSE:
+            anchor, positive, negative = unit
+            return objectives.margin_mse(anchor, positive, negative, labels)
+        assert self.targets is not None
+        wanted = torch.from_numpy(self.targets[batch.columns[0]]).to(unit[0].device)
+        return objectives.vectors(unit[0], wanted)
 
     def _of_pairs(
         self, objective: Objective, u: torch.Tensor, v: torch.Tensor, labels: torch.Tensor

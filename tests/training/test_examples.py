@@ -96,6 +96,8 @@ def test_rows_that_say_nothing_are_left_out_and_counted():
     told = " ".join(made.notes)
     assert "2 rows without a text or a label" in told
     assert "2 rows labelled both 0 and 1" in told
+    whole = read_examples([LabelFile(pl.DataFrame(columns))], whole=True)
+    assert len(whole.sets[0]) == N + 2
 
 
 def test_an_objective_that_does_not_fit_is_refused():
