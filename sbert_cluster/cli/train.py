@@ -179,7 +179,8 @@ def train(
     patience: Annotated[
         int,
         typer.Option(
-            help="Looks at the held-out rows without a gain after which it stops.",
+            help="Looks at the held-out rows without a gain, in the second half, after which it "
+            "stops.",
             rich_help_panel=_RECIPE,
         ),
     ] = 3,

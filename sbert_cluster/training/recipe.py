@@ -112,7 +112,7 @@ class Recipe:
     holdout: float = 0.2
     """Share of the rows that is held out; at most 2,000 rows are."""
     patience: int = 3
-    """Looks at the held-out rows without a gain after which training stops."""
+    """Looks without a gain, in the second half, after which training stops."""
     looks: int = 8
     """Looks at the held-out rows in all."""
     seed: int = 0

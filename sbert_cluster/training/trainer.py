@@ -243,7 +243,8 @@ class Trainer:
             assert score is not None
             state.best_score, state.poor = score, 0
             state.best = {k: w.detach().clone() for k, w in self._weights.items()}
-        elif score is not None:
+        # While the learning rate is high, scores go up and down; that is no reason to stop.
+        elif score is not None and 2 * state.step > self.steps:
             state.poor += 1
         mean = float(np.mean(state.losses)) if state.losses else float("nan")
         look = Look(state.step, self.steps, mean, score, better)
