@@ -111,7 +111,7 @@ def train(
         int | None,
         typer.Option(
             metavar="ROWS",
-            help="Rows of a batch. Default: 16, and 64 for ranking and simcse.",
+            help="Rows of a batch. Default: 16, and up to 64 for ranking and simcse.",
             rich_help_panel=_RECIPE,
             show_default=False,
         ),

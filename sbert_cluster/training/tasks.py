@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 _WINDOW = 32
 """Batches that are cut from rows of like length: little padding, and still much chance."""
+_USUAL = 16
+"""Rows of a batch, as in the paper."""
 _IN_BATCH = 64
-"""Rows of a batch where rows are each other's negatives."""
+"""Rows of a batch where rows are each other's negatives, and there are many."""
 MOST_PASSES = 10
 """Times that a row is learned from at most, unless the epochs are given: beyond, it is learned by
 heart. Where hardly any pair is labelled 0, these few set the length of training."""
@@ -92,8 +94,9 @@ class Task:
     def batch_size(self) -> int:
         """Rows of a step, labelled negatives not counted."""
         contrasting = {Objective.RANKING, Objective.SIMCSE} & set(self.objectives)
-        wanted = self.recipe.batch_size or (_IN_BATCH if contrasting else 16)
-        return max(2, min(wanted, len(self._rows)))
+        # A small set needs steps more than it needs many negatives at once.
+        usual = min(_IN_BATCH, max(_USUAL, len(self._rows) // _USUAL)) if contrasting else _USUAL
+        return max(2, min(self.recipe.batch_size or usual, len(self._rows)))
 
     @property
     def _rows(self) -> Rows:

@@ -119,8 +119,9 @@ def test_few_labelled_negatives_set_the_length():
     examples = Examples(Kind.LABELS, rows, labels)
     lengths = np.ones(2000, np.int64)
     task = Task(examples, BOTH, Recipe(), np.arange(2000), lengths)
+    assert task.batch_size == 990 // 16
     assert steps_of([task], Recipe()) == 10
-    assert steps_of([task], Recipe(epochs=2)) == 2 * (990 // 64)
+    assert steps_of([task], Recipe(epochs=2)) == 2 * (990 // task.batch_size)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_simcse_learns_from_texts_alone(labelled, network):
     """Two passes over a text differ by dropout only, and still find each other."""
     texts = np.arange(len(labelled.texts))[:, None]
     examples = Examples(Kind.TEXTS, texts, np.ones(len(texts), np.float32))
-    recipe = Recipe(epochs=3, looks=6, learning_rate=3e-3)
+    recipe = Recipe(epochs=3, looks=6, learning_rate=3e-3, batch_size=64)
     made = network(labelled.texts, dropout=0.1)
     lengths = made.lengths()
     task = Task(examples, (Objective.SIMCSE,), recipe, np.arange(len(texts)), lengths)
