@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.contenders import OURS, PEER, Contender, Loaded, load_all
 from benchmarks.harness import Report, Settings, Table, say
 from benchmarks.texts import FOLDER_VARIABLE, data_folder, read
+from sbert_cluster.evaluation.sts import score_sts
 
 if TYPE_CHECKING:
     import polars
@@ -37,7 +38,7 @@ def run(settings: Settings) -> Report:
         note = f"Skipped: {', '.join(missing)} missing; {FOLDER_VARIABLE} names their folder."
         say(note)
         return Report(title, {}, [], [note])
-    tasks = _tasks(200 if settings.quick else None)
+    tasks = sts_tasks(200 if settings.quick else None)
     contenders = [
         Contender(PEER, "fp32", 32, settings.device),
         *(Contender(OURS, p, None, settings.device) for p in ("fp32", "bf16", "int8")),
@@ -55,7 +56,8 @@ def run(settings: Settings) -> Report:
     return Report(title, results, [_table(results, tasks)], notes)
 
 
-def _tasks(most: int | None) -> list[Task]:
+def sts_tasks(most: int | None) -> list[Task]:
+    """The seven test sets, or the first pairs of each."""
     years, benchmark, sick = (read(data_folder() / file) for file in _FILES)
     frames = {year.upper(): years.filter(years["year"] == year) for year in _YEARS}
     frames["STSb"] = benchmark.filter(benchmark["split"] == "test")
@@ -69,18 +71,15 @@ def _task(name: str, frame: polars.DataFrame) -> Task:
 
 
 def _score(loaded: Loaded, tasks: Sequence[Task]) -> dict[str, Any]:
-    from scipy.stats import spearmanr
-
     say(f"quality  {loaded.contender.name}")
     sentences = list(dict.fromkeys(text for task in tasks for text in (*task.left, *task.right)))
     row = {text: i for i, text in enumerate(sentences)}
-    vectors = loaded.encode(sentences).astype(np.float64)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = loaded.encode(sentences)
     scores = {}
     for task in tasks:
         left, right = ([row[text] for text in side] for side in (task.left, task.right))
-        cosine = (vectors[left] * vectors[right]).sum(axis=1)
-        scores[task.name] = 100 * float(spearmanr(cosine, task.scores).statistic)
+        made = score_sts(vectors[left], vectors[right], np.array(task.scores))
+        scores[task.name] = made.spearman
     return {"sets": scores, "average": float(np.mean(list(scores.values())))}
 
 

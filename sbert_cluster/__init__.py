@@ -23,15 +23,20 @@ if TYPE_CHECKING:
         UsageError,
     )
     from sbert_cluster.pipeline.assign_groups import AssignResult, assign_groups
+    from sbert_cluster.pipeline.calibrate import calibrate_threshold, survey
     from sbert_cluster.pipeline.dedup import dedup
     from sbert_cluster.pipeline.edit_groups import edit_groups
     from sbert_cluster.pipeline.embed import EmbedResult, embed
+    from sbert_cluster.pipeline.evaluate import evaluate
     from sbert_cluster.pipeline.evaluate_clusters import evaluate_clusters
     from sbert_cluster.pipeline.groups import groups
     from sbert_cluster.pipeline.index import Hits, Index
+    from sbert_cluster.pipeline.labels import LabelColumns
     from sbert_cluster.pipeline.rethreshold import rethreshold
     from sbert_cluster.pipeline.search import SearchResult, search
+    from sbert_cluster.pipeline.train import train
     from sbert_cluster.pipeline.update import update
+    from sbert_cluster.training.recipe import Recipe
     from sbert_cluster.types import (
         Clustering,
         ClusterSummary,
@@ -62,6 +67,12 @@ _HOME = {
     "update": "pipeline.update",
     "Clustering": "types",
     "ClusterSummary": "types",
+    "LabelColumns": "pipeline.labels",
+    "Recipe": "training.recipe",
+    "calibrate_threshold": "pipeline.calibrate",
+    "evaluate": "pipeline.evaluate",
+    "survey": "pipeline.calibrate",
+    "train": "pipeline.train",
     "Corpus": "types",
     "DedupResult": "types",
     "DuplicateGroups": "types",
@@ -92,22 +103,28 @@ __all__ = [
     "Hits",
     "Index",
     "InputError",
+    "LabelColumns",
     "ModelError",
     "Pairs",
     "Reason",
+    "Recipe",
     "RunFolderError",
     "RunManifest",
     "SbertClusterError",
     "SearchResult",
     "UsageError",
     "assign_groups",
+    "calibrate_threshold",
     "dedup",
     "edit_groups",
     "embed",
+    "evaluate",
     "evaluate_clusters",
     "groups",
     "rethreshold",
     "search",
+    "survey",
+    "train",
     "update",
 ]
 

@@ -265,8 +265,32 @@ class DedupOptions:
     """Which row of a group stays."""
     grouping: Grouping = Grouping.DIRECT
     """How pairs become groups."""
+    rerank: str | None = None
+    """Folder of a cross-encoder that decides pairs in the band; None: the similarity alone does."""
+    band: tuple[float, float] | None = None
+    """Similarities (low, high) between which it decides; None: from 0.1 below the threshold to 0.05
+    above it. It takes the place of the threshold."""
+
+    @property
+    def lowest(self) -> float:
+        """Similarity from which pairs are looked for."""
+        return self.asked_band[0] if self.rerank else self.threshold
+
+    @property
+    def asked_band(self) -> tuple[float, float]:
+        """The band, as given or around the threshold."""
+        if self.band:
+            return self.band
+        return max(self.threshold - 0.1, 0.01), min(self.threshold + 0.05, 1.0)
 
     def __post_init__(self) -> None:
+        if self.band and not self.rerank:
+            raise UsageError("--band needs a cross-encoder", "Name one with --rerank DIR.")
+        if self.band and not 0 < self.band[0] < self.band[1] <= 1:
+            raise UsageError(
+                f"--band {self.band[0]:g} {self.band[1]:g} is no range of similarities",
+                "Give two numbers in (0, 1] that rise, such as 0.75 0.95.",
+            )
         if not 0 < self.threshold <= 1:
             raise UsageError(
                 f"--threshold {self.threshold:g} is outside (0, 1]",

@@ -28,9 +28,30 @@ Inputs = Annotated[
     ),
 ]
 Threshold = Annotated[
-    float,
+    float | None,
     typer.Option(
-        "--threshold", "-t", help="Cosine similarity in (0, 1] from which rows are duplicates."
+        "--threshold",
+        "-t",
+        help="Cosine similarity in (0, 1] from which rows are duplicates. Default: the one "
+        f"stored with the model by train or calibrate, else {DEFAULT_THRESHOLD:g}.",
+        show_default=False,
+    ),
+]
+Rerank = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR",
+        help="A cross-encoder (train --cross-encoder) that decides pairs in the band.",
+        show_default=False,
+    ),
+]
+Band = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        metavar="LOW HIGH",
+        help="Similarities between which it decides. Default: from 0.1 below the threshold to "
+        "0.05 above it.",
+        show_default=False,
     ),
 ]
 Keep = Annotated[
@@ -100,9 +121,11 @@ Output = Annotated[
 def dedup(
     context: typer.Context,
     inputs: Inputs = None,
-    threshold: Threshold = DEFAULT_THRESHOLD,
+    threshold: Threshold = None,
     keep: Keep = "first",
     grouping: GroupingFlag = Grouping.DIRECT,
+    rerank: Rerank = None,
+    band: Band = None,
     against: Against = None,
     from_run: From = None,
     update: Update = None,
@@ -136,6 +159,7 @@ def dedup(
         _plan(narrator, files, {**own, "vector_column": vector_column, **shared})
         return
     more = {"keep": keep, "grouping": grouping, "overwrite": overwrite, "yes": yes}
+    more |= {"rerank": rerank, "band": band}
     _run(narrator, files, output, {**own, **more, "vector_column": vector_column, **shared})
 
 
@@ -193,7 +217,9 @@ def _given_anew(context: typer.Context, *, update: bool) -> dict[str, Any]:
     flag = "--update" if update else "--from"
     if given.pop("from_run", None) and given.pop("update", None):
         raise UsageError("--from and --update do not go together", "Do one after the other.")
-    fixed = ["against", "vector_column", "dry_run"] + (["threshold"] if update else [])
+    fixed = ["against", "vector_column", "rerank", "band", "dry_run"] + (
+        ["threshold"] if update else []
+    )
     for name in fixed:
         if name in given:
             raise UsageError(

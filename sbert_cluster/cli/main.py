@@ -11,6 +11,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from sbert_cluster.cli.browse import browse
+from sbert_cluster.cli.calibrate import calibrate
 from sbert_cluster.cli.dedup import dedup
 from sbert_cluster.cli.embed import embed
 from sbert_cluster.cli.evaluate import evaluate
@@ -18,6 +19,7 @@ from sbert_cluster.cli.flags import Narration
 from sbert_cluster.cli.groups import groups
 from sbert_cluster.cli.info import info
 from sbert_cluster.cli.search import search
+from sbert_cluster.cli.train import train
 from sbert_cluster.errors import ExitCode, SbertClusterError
 
 # Tracebacks with local variables would show people's texts.
@@ -54,10 +56,12 @@ def program(
 
 
 app.command()(dedup)
-app.command()(browse)
 app.command()(groups)
-app.command()(embed)
+app.command()(browse)
 app.command()(search)
+app.command()(embed)
+app.command()(train)
+app.command()(calibrate)
 app.command()(evaluate)
 app.command()(info)
 

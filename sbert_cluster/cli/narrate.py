@@ -42,14 +42,14 @@ class Narrator:
     def show_dedup(self, result: DedupResult, target: Path) -> None:
         """Sum up a run of ``dedup``."""
         if self._json:
-            _print_json(result.manifest.to_dict())
+            print_json(result.manifest.to_dict())
         if not self._quiet:
             print_summary(result, self._console, str(target))
 
     def show_groups(self, result: GroupsResult, target: Path) -> None:
         """Sum up a run of ``groups``."""
         if self._json:
-            _print_json(result.manifest.to_dict())
+            print_json(result.manifest.to_dict())
         if not self._quiet:
             print_groups(result, self._console, str(target))
 
@@ -57,14 +57,14 @@ class Narrator:
         """Say how many new rows found a group."""
         found, rows = int((result.labels >= 0).sum()), len(result.labels)
         if self._json:
-            _print_json({"rows": rows, "assigned": found, "noise": rows - found})
+            print_json({"rows": rows, "assigned": found, "noise": rows - found})
         if not self._quiet:
             self._say(f"{found:,} of {count(rows, 'row')} belong to a group of the run → {target}")
 
     def show_cluster_scores(self, scores: ClusterScores) -> None:
         """Print how well groups agree with gold classes: noise counted, and left out."""
         if self._json:
-            _print_json(asdict(scores))
+            print_json(asdict(scores))
             return
         columns = {"noise as singletons": scores.noise_as_singletons}
         if scores.noise_left_out is not None:
@@ -87,7 +87,7 @@ class Narrator:
         """Sum up a run of ``embed``."""
         counts, (rows, width) = result.manifest.counts, result.vectors.shape
         if self._json:
-            _print_json(result.manifest.to_dict())
+            print_json(result.manifest.to_dict())
         if self._quiet:
             return
         for note in result.manifest.notes:
@@ -102,7 +102,7 @@ class Narrator:
     def show_search(self, result: SearchResult, target: Path | None) -> None:
         """Print the hits, or say where they are."""
         if self._json:
-            _print_json(result.to_dict())
+            print_json(result.to_dict())
         elif target is None:
             _print_hits(result)
         if self._quiet:
@@ -117,7 +117,7 @@ class Narrator:
     def show_plan(self, plan: Plan) -> None:
         """Print a forecast."""
         if self._json:
-            _print_json(asdict(plan))
+            print_json(asdict(plan))
             return
         for note in plan.notes:
             self._say(note)
@@ -137,7 +137,7 @@ class Narrator:
     def show_info(self, info: Info) -> None:
         """Print what would run."""
         if self._json:
-            _print_json(asdict(info))
+            print_json(asdict(info))
             return
         model = info.model
         packages = ", ".join(f"{k} {v}" for k, v in info.versions.items() if k != "sbert-cluster")
@@ -160,7 +160,7 @@ class Narrator:
     def show_cleared(self, freed: int) -> None:
         """Say how much the cache held."""
         if self._json:
-            _print_json({"freed_bytes": freed})
+            print_json({"freed_bytes": freed})
         else:
             self._say(f"cache emptied, {_size(freed)} set free")
 
@@ -190,7 +190,8 @@ def _print_hits(result: SearchResult) -> None:
     print_tables(result.queries, header, table)
 
 
-def _print_json(value: dict[str, Any]) -> None:
+def print_json(value: dict[str, Any]) -> None:
+    """Print to stdout."""
     # ASCII, so that a terminal or pipe in any encoding can take it.
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 

@@ -53,14 +53,7 @@ def read_corpus(
         UsageError: If a format, an encoding or a column is not known or not clear.
         InputError: If a file is missing, empty or broken, or files have different columns.
     """
-    paths = expand(inputs)
-    formats = [options.format or format_of(path) for path in paths]
-    sizes = [_size(path) for path in paths]
-    parts = []
-    for number, (path, format) in enumerate(zip(paths, formats, strict=True)):
-        advance = _advance(progress or silent, sizes, number)
-        parts.append(_read(path, format, options.encoding, advance))
-        advance(1.0)
+    parts = _read_parts(inputs, options, progress)
     frame, records = _joined(parts)
     text_columns, note = resolve_columns(frame, options)
     notes = [sentence for part in parts for sentence in part.notes]
@@ -74,6 +67,30 @@ def read_corpus(
         records=None if records is None else tuple(records),
         notes=(*notes, note) if note else tuple(notes),
     )
+
+
+def read_rows(
+    inputs: Sequence[str | Path], options: ReadOptions, *, progress: Progress | None = None
+) -> Corpus:
+    """Read files whose columns are looked at later, such as files of labelled pairs.
+
+    Args:
+        inputs: As for :func:`read_corpus`.
+        options: Format and encoding; columns do not matter.
+        progress: As for :func:`read_corpus`.
+
+    Returns:
+        All rows, without text columns and without records.
+
+    Raises:
+        UsageError: If a format or an encoding is not known.
+        InputError: If a file is missing, empty or broken, or files have different columns.
+    """
+    parts = _read_parts(inputs, options, progress)
+    frame, _ = _joined(parts)
+    notes = tuple(sentence for part in parts for sentence in part.notes)
+    sources = tuple(part.source for part in parts)
+    return Corpus(frame, (), sources=sources, layout=parts[0].layout, notes=notes)
 
 
 def corpus_from_frame(frame: pl.DataFrame, options: ReadOptions) -> Corpus:
@@ -100,6 +117,20 @@ def corpus_from_frame(frame: pl.DataFrame, options: ReadOptions) -> Corpus:
         vector_column=options.vector_column,
         notes=(note,) if note else (),
     )
+
+
+def _read_parts(
+    inputs: Sequence[str | Path], options: ReadOptions, progress: Progress | None
+) -> list[_Part]:
+    paths = expand(inputs)
+    formats = [options.format or format_of(path) for path in paths]
+    sizes = [_size(path) for path in paths]
+    parts = []
+    for number, (path, format) in enumerate(zip(paths, formats, strict=True)):
+        advance = _advance(progress or silent, sizes, number)
+        parts.append(_read(path, format, options.encoding, advance))
+        advance(1.0)
+    return parts
 
 
 def _read(

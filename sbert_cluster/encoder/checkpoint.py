@@ -30,8 +30,7 @@ _LEGACY_POOLING = {
     "pooling_mode_lasttoken": "lasttoken",
 }
 
-# What the tokenizer is made of; files that are absent do not count.
-_TOKENIZER_FILES = (
+TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -42,6 +41,7 @@ _TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
     "spiece.model",
 )
+"""What the tokenizer is made of; files that are absent do not count."""
 
 OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet")
 """Architectures whose positions start behind the number of the padding token."""
@@ -356,7 +356,7 @@ def _with_key(checkpoint: Checkpoint) -> ModelFingerprint:
     parts += [checkpoint.lower_case, checkpoint.pool_prompt]
     for layer in checkpoint.dense:
         parts += [layer.activation, _sha256_of((layer.folder / "model.safetensors",))]
-    for file in ("config.json", *_TOKENIZER_FILES):
+    for file in ("config.json", *TOKENIZER_FILES):
         path = checkpoint.folder / file
         parts.append(_sha256_of((path,)) if path.exists() else "")
     digest.update(json.dumps(parts).encode())

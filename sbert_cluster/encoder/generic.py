@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sbert_cluster.encoder.checkpoint import Checkpoint
@@ -36,7 +38,7 @@ class GenericBody:
         self._device = place.device
         # Masked, but some models count positions by it.
         self._padding = int(checkpoint.config.get("pad_token_id") or 0)
-        self._model = _load_transformer(checkpoint).to(place.device, torch_dtype(place.precision))
+        self._model = load_transformer(checkpoint).to(place.device, torch_dtype(place.precision))
         self._dense = [load_dense(layer).to(place.device).eval() for layer in checkpoint.dense]
 
     def __call__(self, ids: list[list[int]], skipped: int) -> torch.Tensor:
@@ -70,25 +72,26 @@ class GenericBody:
         return tokens.to(self._device), mask.to(self._device)
 
 
-def _load_transformer(checkpoint: Checkpoint) -> torch.nn.Module:
-    from transformers import AutoConfig, AutoModel
-    from transformers.utils import logging
+def load_transformer(checkpoint: Checkpoint) -> torch.nn.Module:
+    """The transformer of a checkpoint, float32, without dropout until it is told to train.
 
-    # Loading prints progress bars and advice that only concern people who train.
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    Raises:
+        ModelError: If the weights do not fit the architecture.
+    """
+    from transformers import AutoConfig, AutoModel
+
     try:
-        safely = {"local_files_only": True, "trust_remote_code": False}
-        config = AutoConfig.from_pretrained(str(checkpoint.folder), **safely)
-        model: torch.nn.Module
-        model, told = AutoModel.from_pretrained(
-            str(checkpoint.folder),
-            config=config,
-            use_safetensors=True,
-            output_loading_info=True,
-            **safely,
-        )
+        with quiet_transformers():
+            safely = {"local_files_only": True, "trust_remote_code": False}
+            config = AutoConfig.from_pretrained(str(checkpoint.folder), **safely)
+            model: torch.nn.Module
+            model, told = AutoModel.from_pretrained(
+                str(checkpoint.folder),
+                config=config,
+                use_safetensors=True,
+                output_loading_info=True,
+                **safely,
+            )
         # What is missing gets random numbers; only the pooler, which is not used here, may.
         missing = [key for key in sorted(told["missing_keys"]) if "pooler." not in key]
         if missing:
@@ -101,6 +104,18 @@ def _load_transformer(checkpoint: Checkpoint) -> torch.nn.Module:
             f"model {checkpoint.fingerprint.name!r} cannot be loaded ({reason})",
             "Check that its config.json and weights belong together.",
         ) from error
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No progress bars, and no advice that only concerns people who write training code."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
     finally:
         logging.set_verbosity(verbosity)
         if bars:

@@ -77,7 +77,7 @@ class Tokenizer:
     """
 
     def __init__(self, checkpoint: Checkpoint, long_texts: LongTexts = LongTexts.TRUNCATE) -> None:
-        self._tokenizer = _load(checkpoint)
+        self._tokenizer = load_tokenizer(checkpoint)
         self._tokenizer.no_padding()
         if checkpoint.lower_case:
             _add_lower_case(self._tokenizer)
@@ -264,7 +264,12 @@ def _sound(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _load(checkpoint: Checkpoint) -> tokenizers.Tokenizer:
+def load_tokenizer(checkpoint: Checkpoint) -> tokenizers.Tokenizer:
+    """The tokenizer of a model folder as it stands.
+
+    Raises:
+        ModelError: If it cannot be read.
+    """
     import tokenizers
 
     path = checkpoint.folder / "tokenizer.json"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -13,11 +13,11 @@ from sbert_cluster.duplicates.against import Sides, lift_between, match_rows, pa
 from sbert_cluster.duplicates.grouping import UnitSimilarity, best_rows, expand, find_leaders
 from sbert_cluster.duplicates.keep import visiting_rank
 from sbert_cluster.duplicates.ladder import lift, pairs_of_rows
+from sbert_cluster.duplicates.rerank import with_reasons
 from sbert_cluster.meter import Stopwatch, peak_memory_bytes, versions
 from sbert_cluster.neighbors.histogram import nearest_histogram
 from sbert_cluster.neighbors.join import Join
 from sbert_cluster.options import (
-    DEFAULT_THRESHOLD,
     DedupOptions,
     EncodeOptions,
     Grouping,
@@ -42,6 +42,7 @@ from sbert_cluster.pipeline.inputs import (
     read_inputs,
     warn_of_crowding,
 )
+from sbert_cluster.pipeline.rerank import ask_about, check_rerank, said_asked
 from sbert_cluster.pipeline.shared import (
     Shared,
     check_names,
@@ -49,6 +50,7 @@ from sbert_cluster.pipeline.shared import (
     read_options,
     reading_arguments,
 )
+from sbert_cluster.pipeline.thresholds import choose_threshold
 from sbert_cluster.pipeline.writing import Destination, write_dedup
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.types import (
@@ -69,9 +71,11 @@ _COPIES = "copies of one text are joined to its first row only; other pairs are 
 def dedup(
     inputs: Inputs,
     *,
-    threshold: float = DEFAULT_THRESHOLD,
+    threshold: float | None = None,
     keep: str = "first",
     grouping: str = Grouping.DIRECT,
+    rerank: str | None = None,
+    band: tuple[float, float] | None = None,
     against: Inputs | None = None,
     vector_column: str | None = None,
     output: str | Path | None = None,
@@ -85,11 +89,15 @@ def dedup(
 
     Args:
         inputs: A file, a glob, ``-`` for stdin, several of these, or a polars frame.
-        threshold: Cosine similarity in (0, 1] from which two rows are duplicates.
+        threshold: Cosine similarity in (0, 1] from which two rows are duplicates; None: the one
+            that is stored with the model, else 0.9.
         keep: ``first``, ``last``, ``longest``, ``shortest``, ``newest:COL``, ``oldest:COL``,
             ``max:COL`` or ``min:COL``: which row of a group stays.
         grouping: ``direct`` (every removed row is similar to the row kept in its place),
             ``complete`` (every two rows of a group are similar) or ``single`` (chains count).
+        rerank: Folder of a cross-encoder that decides pairs in the band.
+        band: Similarities (low, high) between which it decides; pairs from ``high`` on count
+            without being asked about. None: around the threshold.
         against: Another input: only rows that repeat one of its rows are removed.
         vector_column: Column of vectors made elsewhere; nothing is encoded then.
         output: A run folder, or a file for the kept rows; None: nothing is written.
@@ -108,12 +116,19 @@ def dedup(
         RunFolderError: If the result cannot be written.
     """
     check_names("dedup", shared)
+    cut = choose_threshold(threshold, None if vector_column else shared.get("model"))
     decide = DedupOptions(
-        threshold=threshold, keep=KeepRule.parse(keep), grouping=Grouping(grouping)
+        threshold=cut.threshold,
+        keep=KeepRule.parse(keep),
+        grouping=Grouping(grouping),
+        rerank=rerank,
+        band=band,
     )
+    check_rerank(decide, has_texts=vector_column is None and against is None)
     write = OutputOptions(output=Path(output) if output else None, overwrite=overwrite)
     read, encode = read_options(shared, vector_column), encode_options(shared)
-    return Job(read, encode, decide, write, seed, progress, yes=yes).run(inputs, against)
+    job = Job(read, encode, decide, write, seed, progress, yes=yes, notes=cut.notes)
+    return job.run(inputs, against)
 
 
 @dataclass(frozen=True)
@@ -123,6 +138,13 @@ class Compared:
     pairs: Pairs
     groups: DuplicateGroups
     certificate: SearchCertificate
+    asked: dict[str, int] = field(default_factory=dict)
+    """Pairs that a cross-encoder was asked about, and how many it turned."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the cross-encoder did, in a sentence."""
+        return (said_asked(self.asked),) if self.asked else ()
 
 
 @dataclass(frozen=True)
@@ -138,6 +160,8 @@ class Job:
     yes: bool = False
     known: Known | None = None
     """Pairs that an earlier run found among the first rows."""
+    notes: tuple[str, ...] = ()
+    """What was decided before it began, for the user."""
 
     def run(self, inputs: Inputs, against: Inputs | None) -> DedupResult:
         """Read, encode, compare, decide and write."""
@@ -157,7 +181,7 @@ class Job:
         with watch.stage("encode"):
             corpora = [corpus] if other is None else [corpus, other]
             made = embed_units(corpora, texts + other_texts, encoder, self.progress)
-        compared = self._compare(made, rank, len(corpus), watch, alone=other is None)
+        compared = self._compare(made, rank, corpus, texts, watch, alone=other is None)
         with watch.stage("compare"):
             histogram = nearest_histogram(made.embeddings.vectors, seed=self.seed)
         manifest = self.manifest(corpus, other, made, compared, histogram, watch)
@@ -174,20 +198,29 @@ class Job:
         return write_dedup(result, destination, watch, self.progress)
 
     def _compare(
-        self, made: UnitVectors, rank: Rows, rows: int, watch: Stopwatch, *, alone: bool
+        self,
+        made: UnitVectors,
+        rank: Rows,
+        corpus: Corpus,
+        texts: list[str],
+        watch: Stopwatch,
+        *,
+        alone: bool,
     ) -> Compared:
         if alone:
-            return self._within(made, rank, watch)
-        return self._between(made, Sides(made.units, rows), watch)
+            return self._within(made, rank, texts, watch)
+        return self._between(made, Sides(made.units, len(corpus)), watch)
 
-    def _within(self, made: UnitVectors, rank: Rows, watch: Stopwatch) -> Compared:
-        vectors, threshold = made.embeddings.vectors, self.decide.threshold
+    def _within(
+        self, made: UnitVectors, rank: Rows, texts: list[str], watch: Stopwatch
+    ) -> Compared:
+        vectors = made.embeddings.vectors
         with watch.stage("compare"):
             if not self.yes:
-                refuse_flood(vectors, threshold, self.seed)
+                refuse_flood(vectors, self.decide.lowest, self.seed)
             join = compare_within(made.units, vectors, self._comparing(made), self.known)
         with watch.stage("decide"):
-            return self.decided(made, rank, join)
+            return self.decided(made, rank, join, texts)
 
     def _between(self, made: UnitVectors, sides: Sides, watch: Stopwatch) -> Compared:
         vectors, threshold = made.embeddings.vectors, self.decide.threshold
@@ -199,16 +232,19 @@ class Job:
             return decided_between(sides, join)
 
     def _comparing(self, made: UnitVectors) -> Comparing:
-        return Comparing.planned(self.decide.threshold, self.encode, made.device, self.progress)
+        return Comparing.planned(self.decide.lowest, self.encode, made.device, self.progress)
 
-    def decided(self, made: UnitVectors, rank: Rows, join: Join) -> Compared:
+    def decided(self, made: UnitVectors, rank: Rows, join: Join, texts: list[str]) -> Compared:
         """What becomes of the rows, given the pairs of units found by their vectors."""
         units = made.units
-        pairs = lift(units, join.pairs)
+        found = lift(units, join.pairs)
+        asked = ask_about(found, units, texts, self.decide, self.encode, self.progress)
+        pairs = asked.pairs
         order = rank[best_rows(units, rank)]
         leader = find_leaders(pairs, order, self.decide.grouping)
         groups = expand(units, leader, rank, UnitSimilarity(units, made.embeddings.vectors))
-        return Compared(pairs_of_rows(units, pairs), groups, join.certificate)
+        groups = with_reasons(groups, units, pairs)
+        return Compared(pairs_of_rows(units, pairs), groups, join.certificate, asked.counts)
 
     def manifest(
         self,
@@ -233,7 +269,13 @@ class Job:
             timings_s=watch.read(),
             peak_memory_bytes=peak_memory_bytes(),
             versions=versions(),
-            notes=(*corpus.notes, *made.notes, *warn_of_crowding(made.embeddings)),
+            notes=(
+                *corpus.notes,
+                *self.notes,
+                *compared.notes,
+                *made.notes,
+                *warn_of_crowding(made.embeddings),
+            ),
             extra={
                 "nearest": nearest,
                 **({} if other is None else {"against": describe_inputs(other)}),
@@ -245,6 +287,8 @@ class Job:
             "threshold": self.decide.threshold,
             "keep": str(self.decide.keep),
             "grouping": str(self.decide.grouping),
+            "rerank": self.decide.rerank,
+            "band": list(self.decide.asked_band) if self.decide.rerank else None,
             "against": None if other is None else [source.path for source in other.sources],
             "text_columns": list(self.read.text_columns),
             "id_column": self.read.id_column,
@@ -281,6 +325,9 @@ def _counts(rows: int, made: UnitVectors, compared: Compared) -> dict[str, int]:
         f"removed_{reason.word}": int((removed == reason).sum())
         for reason in (Reason.EXACT, Reason.NORMALISED, Reason.SEMANTIC)
     }
+    if compared.asked:
+        reranked = int((removed == Reason.RERANKED).sum())
+        by_rung |= {"removed_reranked": reranked, **compared.asked}
     return {
         "rows": rows,
         "empty": rows - len(present),

@@ -56,6 +56,11 @@ class FinishedRun:
             raise RunFolderError(
                 f"{folder} was written by an older version", "Run dedup anew on its input."
             )
+        if manifest["arguments"].get("rerank"):
+            raise UsageError(
+                f"in {folder} a cross-encoder decided, and what it refused is not stored",
+                "Run dedup anew on its input.",
+            )
         other = manifest.get("against")
         return cls(
             folder,

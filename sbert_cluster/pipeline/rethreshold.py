@@ -119,7 +119,8 @@ class _Stored:
         other = corpora[1] if len(corpora) > 1 else None
         with watch.stage("decide"):
             if other is None:
-                compared = job.decided(made, rank, self._join(made, self.known.within(made.units)))
+                join = self._join(made, self.known.within(made.units))
+                compared = job.decided(made, rank, join, texts[0])
             else:
                 sides = Sides(made.units, len(corpora[0]))
                 compared = decided_between(sides, self._join(made, self.known.between(sides)))

@@ -130,3 +130,48 @@ def _threshold_line(scale: _Scale, threshold: float) -> Iterator[str]:
         f'<text class="threshold-label" x="{x + offset:.1f}" y="{_TOP - 15}" '
         f'text-anchor="{anchor}">threshold {threshold:g}</text>'
     )
+
+
+_SIDE, _EDGE = 360, 46
+
+
+def precision_recall_svg(
+    recall: np.ndarray[tuple[int], np.dtype[np.float64]],
+    precision: np.ndarray[tuple[int], np.dtype[np.float64]],
+    chosen_recall: float,
+    chosen_precision: float,
+) -> str:
+    """Draw precision over recall, and the threshold that was chosen, as a file of its own.
+
+    Args:
+        recall: float64[m], rising.
+        precision: float64[m].
+        chosen_recall: Of the threshold.
+        chosen_precision: Likewise.
+    """
+    room = _SIDE - 2 * _EDGE
+
+    def place(x: float, y: float) -> str:
+        return f"{_EDGE + x * room:.1f},{_SIDE - _EDGE - y * room:.1f}"
+
+    # A point a pixel is as much as can be seen.
+    positions = np.unique(np.linspace(0, len(recall) - 1, 4 * room).astype(int))
+    line = " ".join(place(float(recall[i]), float(precision[i])) for i in positions)
+    ticks = []
+    for tenth in range(0, 11, 2):
+        share = tenth / 10
+        x, y = place(share, 0).split(",")[0], place(0, share).split(",")[1]
+        ticks.append(f'<text x="{x}" y="{_SIDE - _EDGE + 16}" text-anchor="middle">{share}</text>')
+        ticks.append(f'<text x="{_EDGE - 6}" y="{y}" dy=".35em" text-anchor="end">{share}</text>')
+    x, y = place(chosen_recall, chosen_precision).split(",")
+    middle = _SIDE / 2
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_SIDE} {_SIDE}" '
+        'font-family="sans-serif" font-size="11" role="img" aria-label="Precision over recall">'
+        f'<rect width="{_SIDE}" height="{_SIDE}" fill="#fff"/>'
+        f'<path d="M{place(0, 1)} L{place(0, 0)} L{place(1, 0)}" fill="none" stroke="#888"/>'
+        f'<polyline points="{line}" fill="none" stroke="#2563eb" stroke-width="2"/>'
+        f'<circle cx="{x}" cy="{y}" r="4" fill="#dc2626"/>{"".join(ticks)}'
+        f'<text x="{middle}" y="{_SIDE - 8}" text-anchor="middle">recall</text>'
+        f'<text x="{_EDGE}" y="{_EDGE - 14}" text-anchor="middle">precision</text></svg>\n'
+    )

@@ -1,0 +1,1 @@
+"""Labels → a better encoder: examples · split · negatives · objectives · trainer · saving."""
