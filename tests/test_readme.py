@@ -88,7 +88,7 @@ def test_shown_output_is_what_the_program_says(capfd):
 
 def test_every_flag_is_real(capfd):
     """Each flag that the README mentions belongs to some command."""
-    for command in ([], ["dedup"], ["embed"], ["info"], ["browse"], ["groups"]):
+    for command in ([], ["dedup"], ["browse"], ["groups"], ["evaluate"], ["embed"], ["info"]):
         assert run([*command, "--help"]) == 0
     known = capfd.readouterr().out
     for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)):
