@@ -388,6 +388,9 @@ def test_differences_are_whole_words():
     ours, theirs = differences("How do I extend it?", "How do I end it?")
     assert [piece.text for piece in ours if piece.differs] == ["extend"]
     assert [piece.text for piece in theirs if piece.differs] == ["end"]
+    _, late = differences("can I collect a click & collect order", "till click and collect is")
+    shared = "".join(piece.text for piece in late if not piece.differs)
+    assert shared.split() == ["click", "collect"]
     spaces, _ = differences("a  b", "a b")
     assert [piece.text for piece in spaces if piece.differs] == ["  "]
 

@@ -279,7 +279,8 @@ class DuplicatesModel:
 
     def pair(self, edge: int) -> Pair:
         """A pair, by the first rows of its two texts."""
-        left, right = (int(self.graph.first[side[edge]]) for side in _sides(self.graph))
+        sides = (self.graph.left, self.graph.right)
+        left, right = (int(self.graph.first[side[edge]]) for side in sides)
         left, right = min(left, right), max(left, right)
         similarity = float(self.graph.similarity[edge])
         return Pair(edge, left, right, similarity, self._said.get(edge))
@@ -367,10 +368,6 @@ class DuplicatesModel:
         reasons[left[edges] + right[edges] - np.int32(head)] = self.graph.reason[edges]
         reasons[head] = Reason.EXACT
         return reasons
-
-
-def _sides(graph: PairGraph) -> tuple[np.ndarray, np.ndarray]:
-    return graph.left, graph.right
 
 
 def _ranks(run: Run, rows: RunRows, wanted: Rows) -> Rows:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from textual import events, on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Footer, Static
 from textual.worker import get_current_worker
@@ -21,6 +21,7 @@ from sbert_cluster.tui.look import Said, said
 from sbert_cluster.tui.messages import RowsFound
 from sbert_cluster.tui.models.clusters import NOISE, ClustersModel, ClusterSort
 from sbert_cluster.tui.screens.base import RunScreen
+from sbert_cluster.tui.screens.keys import CLUSTER_KEYS
 from sbert_cluster.tui.screens.sources import ClusterLines, RowLines
 from sbert_cluster.tui.screens.task import ask, write_result
 from sbert_cluster.tui.tasks import Task
@@ -43,27 +44,7 @@ class ClustersScreen(RunScreen):
         model: What is shown.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "mark", "Mark"),
-        Binding("m", "merge", "Merge"),
-        Binding("p", "split", "Split"),
-        Binding("e", "rename", "Rename"),
-        Binding("v", "move", "Move rows"),
-        Binding("u", "undo", "Undo"),
-        Binding("U,ctrl+r", "redo", "Redo"),
-        Binding("slash", "search", "Search", key_display="/"),
-        Binding("f", "meaning", "By meaning"),
-        Binding("n", "neighbours", "Neighbours", show=False),
-        Binding("c", "filter", "Filter by column", show=False),
-        Binding("d", "column", "Show a column", show=False),
-        Binding("s", "sort", "Sort", show=False),
-        Binding("S", "sort_rows", "Sort rows by a column", show=False),
-        Binding("colon", "jump", "Go to row", key_display=":", show=False),
-        Binding("a", "map", "Map", show=False),
-        Binding("w", "write", "Write"),
-        Binding("tab", "app.focus_next", "Other part", show=False),
-        Binding("escape", "clear", "All rows"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = CLUSTER_KEYS
 
     def __init__(self, model: ClustersModel) -> None:
         super().__init__()
