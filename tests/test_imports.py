@@ -19,7 +19,16 @@ def loaded_by(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["dedup", "--help"], ["--version"], ["dedup", "--thresold"]]
+    "words",
+    [
+        ["--help"],
+        ["dedup", "--help"],
+        ["train", "--help"],
+        ["calibrate", "--help"],
+        ["evaluate", "--help"],
+        ["--version"],
+        ["dedup", "--thresold"],
+    ],
 )
 def test_help_loads_nothing_heavy(words):
     """``--help`` answers without any of the heavy libraries."""
