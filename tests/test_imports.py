@@ -33,7 +33,16 @@ def loaded_by(code: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["dedup", "--help"], ["groups", "--help"], ["--version"], ["dedup", "--thresold"]],
+    [
+        ["--help"],
+        ["dedup", "--help"],
+        ["groups", "--help"],
+        ["train", "--help"],
+        ["calibrate", "--help"],
+        ["evaluate", "--help"],
+        ["--version"],
+        ["dedup", "--thresold"],
+    ],
 )
 def test_help_loads_nothing_heavy(words):
     """``--help`` answers without any of the heavy libraries."""
