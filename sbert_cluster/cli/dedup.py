@@ -165,8 +165,10 @@ def dedup(
 
 def _plan(narrator: Narrator, inputs: list[str], options: dict[str, Any]) -> None:
     from sbert_cluster import pipeline
+    from sbert_cluster.pipeline.thresholds import choose_threshold
 
     with narrator.progress() as progress:
+        options["threshold"] = choose_threshold(options["threshold"], options["model"]).threshold
         forecast = pipeline.plan(inputs, progress=progress, **options)
     narrator.show_plan(forecast)
 

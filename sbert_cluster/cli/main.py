@@ -84,6 +84,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code. Whatever went wrong has been said on stderr, in one line.
     """
+    Narration.verbose = False
     command = typer.main.get_command(app)
     words = None if arguments is None else list(arguments)
     try:

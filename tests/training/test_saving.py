@@ -60,7 +60,10 @@ def test_a_trained_folder_holds_what_is_promised(tmp_path, sample_data, tiny_mod
     assert "Can I iron" not in card  # no text of the user's
     manifest = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     assert manifest["command"] == "train"
-    assert read_settings(folder)["calibration"]["pairs"] == result.held_out[0].rows
+    assert result.calibration is not None
+    stored = read_settings(folder)["calibration"]
+    assert stored == json.loads(json.dumps(result.calibration.to_dict()))
+    assert result.calibration.pairs > result.held_out[0].rows  # all pairs of the held-out texts
     assert not np.allclose(encoded(folder), encoded(tiny_model), atol=1e-2)
     reference = SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
     assert np.allclose(encoded(folder), reference, atol=1e-5)
