@@ -63,8 +63,10 @@ def choose_coder(
 
 def _share_left(coder: Coder, sample: Vectors, threshold: float) -> float:
     """Share of the sample's pairs whose bound reaches the threshold."""
+    import torch
+
     codes = coder.encode(sample)
     lowest = lowest_product(coder.scale, codes, codes, threshold)
-    numbers = codes.numbers.astype(np.float32)
+    numbers = torch.from_numpy(codes.numbers).float()
     products = numbers[:_SAMPLE_LEFT] @ numbers[_SAMPLE_LEFT:].T
-    return max(_FLOOR, int(np.count_nonzero(products >= lowest))) / products.size
+    return max(_FLOOR, int(torch.count_nonzero(products >= lowest))) / products.numel()

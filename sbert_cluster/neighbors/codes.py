@@ -63,8 +63,12 @@ class Axes:
 
     def first(self, count: int, *, seed: int = 0) -> NDArray[np.float64]:
         """float64[d, count]: what as many of them span, mixed so that all columns carry alike."""
+        import torch
+
         mixing = np.random.default_rng(seed).standard_normal((count, count))
-        return np.linalg.qr(self.directions[:, :count] @ mixing)[0]
+        kept = torch.from_numpy(self.directions[:, :count].astype(np.float64))
+        columns: NDArray[np.float64] = torch.linalg.qr(kept @ torch.from_numpy(mixing))[0].numpy()
+        return columns
 
 
 def principal_axes(sample: Vectors, count: int, *, seed: int = 0) -> Axes:
@@ -75,14 +79,19 @@ def principal_axes(sample: Vectors, count: int, *, seed: int = 0) -> Axes:
         count: How many; at most d.
         seed: Of the start of the iteration for long vectors.
     """
-    d = sample.shape[1]
+    import torch
+
+    # All products here are torch's: numpy's threads go on spinning for some milliseconds after one
+    # and would hold up those that follow.
+    rows, d = torch.from_numpy(sample), sample.shape[1]
     if d <= _EXACT_AXES:
-        return Axes(np.linalg.eigh(sample.T @ sample)[1][:, ::-1][:, :count])
+        return Axes(torch.linalg.eigh(rows.T @ rows)[1].flip(1)[:, :count].numpy())
     # Rough axes serve as well: they only decide how tight the bound is.
-    basis = np.random.default_rng(seed).standard_normal((d, count)).astype(np.float32)
+    start = np.random.default_rng(seed).standard_normal((d, count)).astype(np.float32)
+    basis = torch.from_numpy(start)
     for _ in range(3):
-        basis = sample.T @ (sample @ np.linalg.qr(basis)[0])
-    return Axes(np.linalg.qr(basis)[0])
+        basis = rows.T @ (rows @ torch.linalg.qr(basis)[0])
+    return Axes(torch.linalg.qr(basis)[0].numpy())
 
 
 @dataclass(frozen=True)

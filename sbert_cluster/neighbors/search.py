@@ -9,15 +9,18 @@ the answer depends neither on the size of the blocks nor on the number of thread
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sbert_cluster.neighbors.native import dots
 from sbert_cluster.neighbors.nearest.products import integer_product
-from sbert_cluster.neighbors.nearest.rows import BLOCK_ROWS, Codes, choose_codes, code_rows
+from sbert_cluster.neighbors.nearest.rows import BLOCK_ROWS, Codes, choose_codes, code_queries
 from sbert_cluster.neighbors.similarity import cosine, rounding_allowance
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.types import Rows, Vectors
@@ -220,21 +223,15 @@ class Searcher:
         self, codes: Codes, query: Vectors, own: int, wanted: int
     ) -> tuple[NDArray[np.float32], Rows]:
         """Bound every row, each thread its part; then score, the most promising rows first."""
-        from sbert_cluster.neighbors.nearest.loops import CHUNK, EMPTY, bound_blocks, look_at_chunks
+        from sbert_cluster.neighbors.nearest.loops import CHUNK, EMPTY, look_at_chunks
 
-        numbers = codes.prefix.of(query[None])[0]
         blocks, size = codes.scale.shape
         bounds = np.empty((blocks, size), np.float32)
         highest = np.empty((blocks, size // CHUNK), np.float32)
         cuts = np.linspace(0, blocks, self._threads + 1).astype(np.int64)
-
-        def bound(thread: int) -> None:
-            bound_blocks(
-                codes.codes, codes.scale, codes.slack, codes.rest, numbers,
-                cuts[thread], cuts[thread + 1], bounds, highest,
-            )  # fmt: skip
-
-        list(self._pool.map(bound, range(self._threads)))
+        bound = _bound_packed if codes.packed else _bound_columns
+        work = bound(codes, query, bounds, highest)
+        list(self._pool.map(work, cuts[:-1], cuts[1:]))
         scores = np.full(wanted, EMPTY, np.float32)
         rows = np.full(wanted, -1, np.int64)
         look_at_chunks(
@@ -255,24 +252,63 @@ class Searcher:
         from sbert_cluster.neighbors.nearest.loops import scan_tile
 
         count = len(queries)
-        asked = code_rows(queries, codes.prefix)
-        one = np.stack([asked.scale, asked.slack, asked.rest]).reshape(3, -1)[:, :count]
-        numbers = asked.codes.transpose(0, 2, 1).reshape(-1, codes.length)[:count].copy()
+        asked = code_queries(queries, codes.prefix)
+        one, numbers = asked.bounds, np.ascontiguousarray(asked.numbers[:, : codes.length])
+        products: NDArray[Any] = np.empty((count, BLOCK_ROWS), np.int32)
         cuts = np.linspace(0, count, self._threads + 1).astype(np.int64)
-        for block, columns in enumerate(codes.codes):
-            products = integer_product(numbers, columns)
+
+        def scan(first: int, last: int, block: int, products: NDArray[Any], other: Vectors) -> None:
+            if codes.packed:
+                dots(asked.numbers[first:last], codes.codes[block], products[first:last])
+            scan_tile(
+                products, one, other, own, first, last, block * BLOCK_ROWS,
+                np.float32(codes.allowance), self._vectors, queries, scores, rows,
+            )  # fmt: skip
+
+        for block in range(len(codes.codes)):
+            if not codes.packed:
+                products = integer_product(numbers, codes.codes[block])
             other = np.stack([codes.scale[block], codes.slack[block], codes.rest[block]])
+            work = partial(scan, block=block, products=products, other=other)
+            list(self._pool.map(work, cuts[:-1], cuts[1:]))
 
-            def scan(
-                thread: int, products: NDArray[np.generic], other: Vectors, start: int
-            ) -> None:
-                scan_tile(
-                    products, one, other, own, cuts[thread], cuts[thread + 1], start,
-                    np.float32(codes.allowance), self._vectors, queries, scores, rows,
-                )  # fmt: skip
 
-            work = partial(scan, products=products, other=other, start=block * BLOCK_ROWS)
-            list(self._pool.map(work, range(self._threads)))
+Bound = Callable[[int, int], None]
+"""Bounds the rows of the blocks from the first to the last, exclusive."""
+
+
+def _bound_packed(codes: Codes, query: Vectors, bounds: Vectors, highest: Vectors) -> Bound:
+    """The query in bytes, with the byte instructions of the processor."""
+    from sbert_cluster.neighbors.nearest.loops import bound_products
+
+    asked = code_queries(query[None], codes.prefix)
+    products = np.empty(bounds.shape, np.int32)
+
+    def bound(first: int, last: int) -> None:
+        rows = codes.codes[first:last].reshape(-1, *codes.codes.shape[2:])
+        dots(asked.numbers, rows, products[first:last].reshape(1, -1))
+        parts = (products, codes.scale, codes.slack, codes.rest)
+        bound_products(
+            *(part[first:last].ravel() for part in parts), asked.bounds[:, 0],
+            bounds[first:last].ravel(), highest[first:last].ravel(),
+        )  # fmt: skip
+
+    return bound
+
+
+def _bound_columns(codes: Codes, query: Vectors, bounds: Vectors, highest: Vectors) -> Bound:
+    """The query in float32, coordinate by coordinate."""
+    from sbert_cluster.neighbors.nearest.loops import bound_blocks
+
+    numbers = codes.prefix.of(query[None])[0]
+
+    def bound(first: int, last: int) -> None:
+        bound_blocks(
+            codes.codes, codes.scale, codes.slack, codes.rest, numbers,
+            first, last, bounds, highest,
+        )  # fmt: skip
+
+    return bound
 
 
 def _promising(highest: NDArray[np.float32]) -> Rows:

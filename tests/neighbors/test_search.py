@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbert_cluster.neighbors import search
+from sbert_cluster.neighbors import native, search
 from sbert_cluster.neighbors.nearest import products
 from sbert_cluster.neighbors.nearest import rows as codes
 from sbert_cluster.neighbors.search import Searcher, find_nearest
 
 SETTINGS = settings(max_examples=60, deadline=None)
-ways = st.sampled_from(["plain", "one by one", "many at once"])
+ways = st.sampled_from(
+    ["plain", "one by one", "many at once", "one by one, torch", "many at once, torch"]
+)
 
 
 def searcher(vectors, way, *, length=5, k=10):
@@ -23,6 +25,8 @@ def searcher(vectors, way, *, length=5, k=10):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(codes, "BLOCK_ROWS", 64)
         patch.setattr(codes, "LENGTHS", (length,))
+        if way.endswith("torch"):  # as where the processor has no byte instructions
+            patch.setattr(codes, "can_pack", lambda: False)
         return Searcher(vectors, k=k, coded=way != "plain")
 
 
@@ -33,7 +37,7 @@ def nearest(vectors, queries, k, way, *, same=False, spare=3, length=5):
         patch.setattr(search, "_PLAIN_ROWS", 7)
         patch.setattr(search, "_QUERY_ROWS", 5)
         patch.setattr(search, "_SPARE", spare)
-        patch.setattr(search, "_SINGLY", 99 if way == "one by one" else 0)
+        patch.setattr(search, "_SINGLY", 99 if way.startswith("one by one") else 0)
         return searcher(vectors, way, length=length).nearest(queries, k, same=same)
 
 
@@ -183,7 +187,7 @@ def test_bounds_of_codes_are_never_below_the_cosine(seed, rows, dimensions, leng
     vectors[-1] = -vectors[0]
     axes = np.linalg.qr(random.normal(size=(dimensions, dimensions)))[0]
     prefix = codes._prefix(axes, min(length, dimensions))
-    coded = codes.code_rows(vectors, prefix)
+    coded = codes.code_rows(vectors, prefix, packed=False)
     own = coded.codes.transpose(0, 2, 1).reshape(-1, coded.length)[:rows].astype(np.float64)
     scale, slack, rest = (
         part.reshape(-1)[:rows].astype(np.float64)
@@ -194,9 +198,32 @@ def test_bounds_of_codes_are_never_below_the_cosine(seed, rows, dimensions, leng
     p = own * scale[:, None]
     both = p @ p.T + slack[:, None] + slack + np.outer(rest, rest) + coded.allowance
     assert (both >= exact).all()
+    asked = codes.code_queries(vectors, prefix)
+    assert np.array_equal(asked.numbers[:, : coded.length], own)
+    assert np.array_equal(asked.bounds, np.stack([scale, slack, rest]))
     numbers = prefix.of(vectors).astype(np.float64)
     single = numbers[:, :-1] @ p.T + slack + np.outer(numbers[:, -1], rest) + coded.allowance
     assert (single >= exact).all()
+
+
+@pytest.mark.skipif(not products.can_pack(), reason="this processor has no byte instructions")
+@SETTINGS
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(0, 5), st.integers(1, 1_024))
+def test_products_of_packed_codes_are_exact(seed, queries, sixteens, length):
+    """For any number of queries and rows, and up to the largest values and length."""
+    random = np.random.default_rng(seed)
+    asked = random.integers(-127, 128, (queries, length)).astype(np.int8)
+    rows = random.integers(-127, 128, (16 * sixteens, length)).astype(np.int8)
+    rows[:1], asked[:1] = 127, 127
+    wide = -(-length // products.FOURS) * products.FOURS
+    packed = native.aligned(rows.shape[0] * wide, np.int8).view(np.uint8)
+    packed = packed.reshape(sixteens, wide // 4, 16, 4)
+    products.pack(rows, packed)
+    padded = np.pad(asked, ((0, 0), (0, wide - length)))
+    out = np.full((queries, len(rows) + 3), 7, np.int32)
+    native.dots(padded, packed, out)
+    assert np.array_equal(out[:, : len(rows)], asked.astype(np.int32) @ rows.T.astype(np.int32))
+    assert (out[:, len(rows) :] == 7).all()
 
 
 def test_products_of_codes_are_exact():

@@ -1,9 +1,10 @@
-"""The inner loop of the join, in LLVM assembly, compiled at its first use.
+"""The inner loops of join and search, in LLVM assembly, compiled at their first use.
 
 ``scan.ll`` walks over blocks of 32 × 32 rows; ``amx.ll`` and ``vnni.ll`` compute the products of a
-block with the int8 instructions of a processor. llvmlite, which brings LLVM along, turns them into
+block with the int8 instructions of a processor. ``dots.ll`` multiplies single queries with many
+rows. llvmlite, which brings LLVM along, turns them into
 machine code in some hundredths of a second; no compiler is needed on the user's machine. Where
-neither instruction set is there, :mod:`~sbert_cluster.neighbors.scan` uses torch instead.
+neither instruction set is there, torch and numba do the same work instead.
 """
 
 from __future__ import annotations
@@ -33,10 +34,18 @@ _NEEDS = {"amx": ("amx-tile", "amx-int8", "avx512f"), "vnni": ("avx512f", "avx51
 # arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA): Linux asks to be told before AMX is used.
 _SYS_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XTILEDATA = 158, 0x1023, 18
 
-_Scan = Callable[..., int]
-_ARGUMENTS = (
+# Engines whose functions may be running. A cache alone would not keep them: of two threads that
+# compile at the same time, it forgets one's engine while that thread still calls its function.
+_ALIVE: list[Any] = []
+
+_Function = Callable[..., int]
+_SCAN_ARGUMENTS = (
     ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
     ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p,
+)  # fmt: skip
+_DOTS_ARGUMENTS = (
+    ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64,
+    ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64,
 )  # fmt: skip
 
 
@@ -62,22 +71,35 @@ def _may_use_amx() -> bool:
 
 
 @cache
-def _compiled(name: str) -> tuple[_Scan, Any]:
-    """The function, and the engine that must live as long as it does."""
+def _engine(*names: str) -> Any:
+    """Machine code of these files, linked into one."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    module = llvm.parse_assembly(_assembly("scan"))
-    module.link_in(llvm.parse_assembly(_assembly(name)))
+    module = llvm.parse_assembly(_assembly(names[0]))
+    for name in names[1:]:
+        module.link_in(llvm.parse_assembly(_assembly(name)))
     module.verify()
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2
     )
     engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()
-    prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *_ARGUMENTS)
-    return prototype(engine.get_function_address("scan")), engine
+    _ALIVE.append(engine)
+    return engine
+
+
+@cache
+def _scan(name: str) -> _Function:
+    prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *_SCAN_ARGUMENTS)
+    return prototype(_engine("scan", name).get_function_address("scan"))
+
+
+@cache
+def _dots() -> _Function:
+    prototype = ctypes.CFUNCTYPE(None, *_DOTS_ARGUMENTS)
+    return prototype(_engine("dots").get_function_address("dots"))
 
 
 def _assembly(name: str) -> str:
@@ -121,7 +143,7 @@ def scan(name: str, left: NDArray[Any], right: Numbers, lowest: int) -> Iterator
     Yields:
         int32[m, 2]: row of the left, row of the right; m up to 2^17.
     """
-    function, _ = _compiled(name)
+    function = _scan(name)
     left_blocks, right_blocks = len(left) // BLOCK, len(right) * 16 // BLOCK
     scratch = aligned(_SCRATCH_BYTES // 4, np.int32)
     found = np.empty((_CAPACITY, 2), np.int32)
@@ -134,3 +156,19 @@ def scan(name: str, left: NDArray[Any], right: Numbers, lowest: int) -> Iterator
         )  # fmt: skip
         if count:
             yield found[:count].copy()
+
+
+def dots(queries: Numbers, rows: NDArray[np.uint8], out: NDArray[np.int32]) -> None:
+    """Multiply some queries with many rows; needs ``vnni``.
+
+    Args:
+        queries: int8[q, 16·c], C-contiguous.
+        rows: uint8[n/16, 4·c, 16, 4], C-contiguous and on a cache line: sixteen rows, four numbers
+            of it, row, number; 128 is added to each number.
+        out: int32[q, m], m ≥ n; the first n numbers of each line are written.
+    """
+    starts = -128 * queries.sum(axis=1, dtype=np.int32)
+    _dots()(
+        queries.ctypes.data, len(queries), starts.ctypes.data, rows.ctypes.data, len(rows),
+        queries.shape[1] // 16, out.ctypes.data, out.strides[0] // 4,
+    )  # fmt: skip

@@ -113,6 +113,30 @@ def bound_blocks(
 
 
 @_compiled
+def bound_products(
+    products: Any, scale: Any, slack: Any, rest: Any, own: Any, bounds: Any, highest: Any
+) -> None:
+    """Turn products of codes into bounds.
+
+    Args:
+        products: int32[n]: dot products of one query's codes with those of rows.
+        scale: float32[n], of the rows.
+        slack: float32[n], likewise.
+        rest: float32[n], likewise.
+        own: float32[3]: scale, slack and rest of the query.
+        bounds: float32[n]; written.
+        highest: float32[n / CHUNK]: the highest bound of each chunk; written.
+    """
+    for chunk in range(len(highest)):
+        top = np.float32(-np.inf)
+        for i in range(chunk * CHUNK, (chunk + 1) * CHUNK):
+            product = np.float32(products[i]) * (own[0] * scale[i])
+            bounds[i] = product + (own[1] + slack[i]) + own[2] * rest[i]
+            top = max(top, bounds[i])
+        highest[chunk] = top
+
+
+@_compiled
 def look_at_chunks(
     chunks: Any, highest: Any, bounds: Any, skip: Any, allowance: Any,
     vectors: Any, query: Any, scores: Any, rows: Any,

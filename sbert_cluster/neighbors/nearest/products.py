@@ -1,4 +1,9 @@
-"""Products of codes in whichever number format this processor multiplies fastest."""
+"""Products of codes in whichever number format this processor multiplies fastest.
+
+Where it has byte instructions that we bring a loop for (:mod:`~sbert_cluster.neighbors.native`),
+codes lie in the order in which these take them: they are *packed*. Elsewhere the codes of a block
+stand coordinate by coordinate, and torch or numba multiply them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,30 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from sbert_cluster.neighbors import native
+
+FOURS = 16
+"""Packed codes have a length that is a multiple of this."""
+
 Product = Callable[[NDArray[np.int8], NDArray[np.int8]], NDArray[np.generic]]
+
+
+def can_pack() -> bool:
+    """Whether this processor multiplies packed codes."""
+    return "vnni" in native.available()
+
+
+def pack(codes: NDArray[np.int8], into: NDArray[np.uint8]) -> None:
+    """Lay out codes of rows as :func:`~sbert_cluster.neighbors.native.dots` takes them.
+
+    Args:
+        codes: int8[n, k], n a multiple of 16.
+        into: uint8[n/16, l/4, 16, 4], l ≥ k a multiple of 16; written.
+    """
+    wide = np.zeros((len(codes), into.shape[1] * 4), np.int8)
+    wide[:, : codes.shape[1]] = codes
+    shifted = (wide.view(np.uint8) ^ 128).reshape(len(into), 16, into.shape[1], 4)
+    into[...] = shifted.transpose(0, 2, 1, 3)
 
 
 def integer_product(left: NDArray[np.int8], right: NDArray[np.int8]) -> NDArray[np.generic]:

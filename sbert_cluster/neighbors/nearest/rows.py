@@ -11,7 +11,7 @@ Cauchy–Schwarz
 
 A coordinate is off by at most s/2 and s ≤ 1/127, so |p'| ≤ |p| + e ≤ m = 1 + √k / 254, and a row
 needs three numbers besides its codes: s, the *slack* m·e, and ρ. A query that is not coded has
-e = 0 and ρ = r, and the same bound holds.
+e = 0 and ρ = r, and the same bound holds; it is coded where the processor multiplies bytes.
 
 **Rounding.** p and r come rounded from ``Prefix.of``, which costs the bound at most 2u + u² with
 u = 2^-24. Slack and ρ are computed in float64 and rounded upwards, which includes that of s, since
@@ -23,12 +23,16 @@ units of ``rounding_allowance`` cover all of these.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sbert_cluster.neighbors.native import aligned
 from sbert_cluster.neighbors.nearest.prefix import Prefix
+from sbert_cluster.neighbors.nearest.products import FOURS, can_pack, pack
 from sbert_cluster.neighbors.similarity import rounding_allowance
 from sbert_cluster.types import Vectors
 
@@ -53,8 +57,8 @@ class Codes:
 
     prefix: Prefix
     """Axes, and how many are kept."""
-    codes: NDArray[np.int8]
-    """int8[blocks, length, BLOCK_ROWS]."""
+    codes: NDArray[Any]
+    """int8[blocks, length, BLOCK_ROWS]; packed: uint8[blocks, BLOCK_ROWS/16, padded/4, 16, 4]."""
     scale: NDArray[np.float32]
     """float32[blocks, BLOCK_ROWS]: what one step of a row's codes is worth."""
     slack: NDArray[np.float32]
@@ -65,7 +69,12 @@ class Codes:
     @property
     def length(self) -> int:
         """Coordinates that are kept."""
-        return int(self.codes.shape[1])
+        return int(self.prefix.axes.shape[1])
+
+    @property
+    def packed(self) -> bool:
+        """Whether the codes are in the order of the processor's instructions."""
+        return self.codes.ndim == 5
 
     @property
     def allowance(self) -> float:
@@ -73,26 +82,56 @@ class Codes:
         return rounding_allowance(self.length + 4)
 
 
-def code_rows(vectors: Vectors, prefix: Prefix) -> Codes:
+@dataclass(frozen=True)
+class Asked:
+    """Queries in bytes."""
+
+    numbers: NDArray[np.int8]
+    """int8[q, length], C-contiguous; filled up with zeros to a multiple of 16."""
+    bounds: NDArray[np.float32]
+    """float32[3, q]: scale, slack and ρ."""
+
+
+def code_queries(queries: Vectors, prefix: Prefix) -> Asked:
+    """Turn queries into bytes.
+
+    Args:
+        queries: float32[q, d], unit or zero rows.
+        prefix: The axes, and how many are kept.
+    """
+    length = prefix.axes.shape[1]
+    codes, *bounds = _bounded(prefix.of(queries))
+    numbers = np.zeros((len(queries), -(-length // FOURS) * FOURS), np.int8)
+    numbers[:, :length] = codes
+    return Asked(numbers, np.stack(bounds))
+
+
+def code_rows(vectors: Vectors, prefix: Prefix, *, packed: bool | None = None) -> Codes:
     """Turn rows into bytes.
 
     Args:
         vectors: float32[n, d], unit or zero rows.
         prefix: The axes, and how many are kept.
+        packed: In the order of the processor's instructions; None: where it has them.
     """
     n, length = len(vectors), prefix.axes.shape[1]
     blocks = -(-n // BLOCK_ROWS)
-    codes = np.zeros((blocks, length, BLOCK_ROWS), np.int8)
+    packed = can_pack() if packed is None else packed
+    fours = -(-length // FOURS) * FOURS // 4
+    shape = (BLOCK_ROWS // 16, fours, 16, 4) if packed else (length, BLOCK_ROWS)
+    codes = aligned(blocks * math.prod(shape), np.int8).reshape(blocks, *shape)
+    codes = codes.view(np.uint8) if packed else codes
     scale, slack, rest = np.zeros((3, blocks, BLOCK_ROWS), np.float32)
     slack[:] = _NOWHERE
-    longest = (1 + length**0.5 / 254) * (1 + 1e-6)
     for block in range(blocks):
         numbers = prefix.of(vectors[block * BLOCK_ROWS : (block + 1) * BLOCK_ROWS])
         rows = len(numbers)
-        own, scale[block, :rows], lost = _coded(numbers[:, :-1])
-        codes[block, :, :rows] = own.T
-        slack[block, :rows] = _up(longest * lost)
-        rest[block, :rows] = _up(np.hypot(lost, numbers[:, -1].astype(np.float64)) * (1 + 1e-12))
+        own = np.zeros((BLOCK_ROWS, length), np.int8)
+        own[:rows], scale[block, :rows], slack[block, :rows], rest[block, :rows] = _bounded(numbers)
+        if packed:
+            pack(own, codes[block])
+        else:
+            codes[block] = own.T
     return Codes(prefix, codes, scale, slack, rest)
 
 
@@ -135,6 +174,16 @@ def _survive(queries: Vectors, others: Vectors, prefix: Prefix, kth: NDArray[np.
     """The share of pairs whose bound reaches the k-th best similarity."""
     bounds = prefix.of(queries) @ prefix.of(others).T
     return float(np.count_nonzero(bounds >= kth) / bounds.size)
+
+
+def _bounded(
+    numbers: Vectors,
+) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Codes, scale, slack and ρ of rows that ``Prefix.of`` made."""
+    longest = (1 + (numbers.shape[1] - 1) ** 0.5 / 254) * (1 + 1e-6)
+    codes, scale, lost = _coded(numbers[:, :-1])
+    rest = np.hypot(lost, numbers[:, -1].astype(np.float64)) * (1 + 1e-12)
+    return codes, scale, _up(longest * lost), _up(rest)
 
 
 def _coded(
