@@ -85,7 +85,9 @@ def principal_axes(sample: Vectors, count: int, *, seed: int = 0) -> Axes:
     # and would hold up those that follow.
     rows, d = torch.from_numpy(sample), sample.shape[1]
     if d <= _EXACT_AXES:
-        return Axes(torch.linalg.eigh(rows.T @ rows)[1].flip(1)[:, :count].numpy())
+        # In float64: in float32, eigenvectors of few or equal rows do not converge.
+        wide = torch.linalg.eigh((rows.T @ rows).double())[1].flip(1)[:, :count]
+        return Axes(wide.float().numpy())
     # Rough axes serve as well: they only decide how tight the bound is.
     start = np.random.default_rng(seed).standard_normal((d, count)).astype(np.float32)
     basis = torch.from_numpy(start)
