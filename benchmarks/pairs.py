@@ -162,7 +162,7 @@ class _Race:
 
 def run(settings: Settings) -> Report:
     """Race on headlines of all sizes, and on questions at all thresholds."""
-    headlines, notes = _vectors("headlines.parquet", "text", SIZES[-1], settings)
+    headlines, notes = headline_vectors(SIZES[-1], settings)
     questions, more = _vectors("qqp_questions.parquet", "text", 50_000, settings)
     races = []
     last: dict[str, tuple[int, float]] = {}
@@ -194,6 +194,11 @@ def _expected(name: str, last: tuple[int, float] | None, size: int) -> float:
     """Seconds that a contender should take, told by its last size."""
     growth = _INDEX_GROWTH if "HNSW" in name else 2.0
     return 0.0 if last is None else last[1] * (size / last[0]) ** growth
+
+
+def headline_vectors(rows: int, settings: Settings) -> tuple[Vectors, list[str]]:
+    """float32[rows, d] of distinct headlines, and what had to be replaced."""
+    return _vectors("headlines.parquet", "text", rows, settings)
 
 
 def _vectors(file: str, column: str, rows: int, settings: Settings) -> tuple[Vectors, list[str]]:
@@ -267,9 +272,13 @@ def _draw(races: list[_Race], path: Path) -> None:
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")
     axes = figure.subplots()
     shown = [r for r in races if r.name == "headlines" and r.threshold == MAIN_THRESHOLD]
-    for name in CONTENDERS:
+    for number, name in enumerate(CONTENDERS):
         points = [(len(r.vectors), r.median(name)) for r in shown if name in r.seconds]
-        style = {"linewidth": 2.6, "color": "#1b6ca8"} if name == _OURS else {"linewidth": 1.2}
+        style = (
+            {"linewidth": 2.6, "color": "#1b6ca8"}
+            if name == _OURS
+            else {"linewidth": 1.2, "color": f"C{number}"}
+        )
         axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=name, **style)
     axes.set(xscale="log", yscale="log", xlabel="headlines", ylabel="seconds (2 cores)")
     axes.set_title("Every pair with similarity ≥ 0.9", loc="left")

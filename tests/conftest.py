@@ -12,6 +12,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # Set before any library reads them: tests never reach a network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Workers share the cores: threads of one that wait spinning would take them from another.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    share = str(max(1, (os.cpu_count() or 1) // workers))
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", share)
 
 
 @pytest.fixture(autouse=True)

@@ -253,23 +253,28 @@ class Searcher:
 
         count = len(queries)
         asked = code_queries(queries, codes.prefix)
-        one, numbers = asked.bounds, np.ascontiguousarray(asked.numbers[:, : codes.length])
-        products: NDArray[Any] = np.empty((count, BLOCK_ROWS), np.int32)
+        numbers = np.ascontiguousarray(asked.numbers[:, : codes.length])
         cuts = np.linspace(0, count, self._threads + 1).astype(np.int64)
+        blocks = range(len(codes.codes))
 
-        def scan(first: int, last: int, block: int, products: NDArray[Any], other: Vectors) -> None:
-            if codes.packed:
-                dots(asked.numbers[first:last], codes.codes[block], products[first:last])
+        def scan(products: NDArray[Any], first: int, last: int, block: int) -> None:
+            other = np.stack([codes.scale[block], codes.slack[block], codes.rest[block]])
             scan_tile(
-                products, one, other, own, first, last, block * BLOCK_ROWS,
+                products, asked.bounds, other, own, first, last, block * BLOCK_ROWS,
                 np.float32(codes.allowance), self._vectors, queries, scores, rows,
             )  # fmt: skip
 
-        for block in range(len(codes.codes)):
-            if not codes.packed:
-                products = integer_product(numbers, codes.codes[block])
-            other = np.stack([codes.scale[block], codes.slack[block], codes.rest[block]])
-            work = partial(scan, block=block, products=products, other=other)
+        def all_blocks(first: int, last: int) -> None:
+            products = np.empty((count, BLOCK_ROWS), np.int32)
+            for block in blocks:
+                dots(asked.numbers[first:last], codes.codes[block], products[first:last])
+                scan(products, first, last, block)
+
+        if codes.packed:  # no thread waits for another
+            list(self._pool.map(all_blocks, cuts[:-1], cuts[1:]))
+            return
+        for block in blocks:  # torch shares each product among threads of its own
+            work = partial(scan, integer_product(numbers, codes.codes[block]), block=block)
             list(self._pool.map(work, cuts[:-1], cuts[1:]))
 
 

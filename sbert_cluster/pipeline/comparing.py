@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +26,9 @@ from sbert_cluster.neighbors.join import TILE_ROWS, Join, find_pairs, find_pairs
 from sbert_cluster.options import EncodeOptions, Precision
 from sbert_cluster.progress import Progress
 from sbert_cluster.types import Corpus, Pairs, SearchCertificate, Vectors
+
+_KEPT_S = 30 * 24 * 3600
+"""How long tiles of an interrupted comparison are kept."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,15 @@ class Comparing:
             digest.update(repr(side.shape).encode())
             for start in range(0, len(side), TILE_ROWS):
                 digest.update(np.ascontiguousarray(side[start : start + TILE_ROWS]).data)
+        _forget_abandoned(self.tiles)
         return self.tiles / digest.hexdigest()
+
+
+def _forget_abandoned(tiles: Path) -> None:
+    """Delete tiles of comparisons that were interrupted and never gone on with."""
+    for folder in tiles.iterdir() if tiles.exists() else ():
+        if time.time() - folder.stat().st_mtime > _KEPT_S:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def compare_within(

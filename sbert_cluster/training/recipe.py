@@ -79,7 +79,8 @@ class Recipe:
     epochs: float | None = None
     """Passes over the data; None: 1, and more for small sets."""
     batch_size: int | None = None
-    """Rows of a step; None: 16, and up to 64 where rows are each other's negatives."""
+    """Rows of a step; None: 16, and up to 64 where rows are each other's negatives (up to 32 where
+    there are labelled ones as well)."""
     accumulate: int = 1
     """Batches whose gradients are added up before a step."""
     learning_rate: float | None = None

@@ -1,0 +1,106 @@
+"""The ten rows nearest to one query: this project's exact search against exact peers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import Report, Settings, Table, say
+from benchmarks.pairs import SIZES, headline_vectors
+from benchmarks.texts import SEED
+from sbert_cluster.neighbors.search import Searcher
+from sbert_cluster.types import Rows, Vectors
+
+TOP = 10
+_OURS, _FAISS, _NUMPY = "sbert-cluster", "FAISS flat", "numpy, all products"
+
+Answer = Callable[[Vectors], Rows]
+"""float32[d] query → int64[10] rows, the nearest first."""
+
+
+def run(settings: Settings) -> Report:
+    """Ask single queries that are rows, and queries between two rows, one after the other."""
+    vectors, notes = headline_vectors(SIZES[-1], settings)
+    random = np.random.default_rng(SEED)
+    count = 20 if settings.quick else 100
+    rows = vectors[random.choice(len(vectors), count, replace=False)]
+    between = rows + 0.7 * vectors[random.choice(len(vectors), count)]
+    between /= np.linalg.norm(between, axis=1, keepdims=True)
+    begun = time.perf_counter()
+    ours = Searcher(vectors, k=TOP)
+    prepared = time.perf_counter() - begun
+    say(f"{len(vectors):,} rows prepared in {prepared:.1f} s")
+    contenders: dict[str, Answer] = {
+        _OURS: lambda query: ours.nearest(query[None], TOP).rows[0],
+        _FAISS: _faiss(vectors),
+        _NUMPY: lambda query: _numpy(vectors, query),
+    }
+    results: dict[str, Any] = {"rows": len(vectors), "prepared_s": prepared}
+    for kind, queries in (("rows", rows), ("between two rows", between)):
+        results[kind] = _race(contenders, queries)
+    return Report("Search", results, [_table(results)], [*notes, *_notes()])
+
+
+def _race(contenders: dict[str, Answer], queries: Vectors) -> dict[str, Any]:
+    """Milliseconds a query of each, alternating, and how many answers are ours."""
+    spent: dict[str, list[float]] = {name: [] for name in contenders}
+    same = dict.fromkeys(contenders, 0)
+    for answer in contenders.values():
+        answer(queries[0])
+    for query in queries:
+        found = {}
+        for name, answer in contenders.items():
+            begun = time.perf_counter()
+            found[name] = answer(query)
+            spent[name].append(1e3 * (time.perf_counter() - begun))
+        for name, rows in found.items():
+            same[name] += bool(np.array_equal(rows, found[_OURS]))
+    return {
+        name: {
+            "p50_ms": float(np.percentile(times, 50)),
+            "p95_ms": float(np.percentile(times, 95)),
+            "same_rows_as_ours": same[name] / len(queries),
+        }
+        for name, times in spent.items()
+    }
+
+
+def _faiss(vectors: Vectors) -> Answer:
+    import faiss
+
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+
+    def answer(query: Vectors) -> Rows:
+        rows: Rows = index.search(query[None], TOP)[1][0]
+        return rows
+
+    return answer
+
+
+def _numpy(vectors: Vectors, query: Vectors) -> Rows:
+    scores = vectors @ query
+    best = np.argpartition(-scores, TOP)[:TOP]
+    return best[np.argsort(-scores[best], kind="stable")]
+
+
+def _table(results: dict[str, Any]) -> Table:
+    lines = [
+        [name, kind, f"{one['p50_ms']:.1f}", f"{one['p95_ms']:.1f}",
+         f"{one['same_rows_as_ours']:.0%}"]
+        for kind in ("rows", "between two rows")
+        for name, one in results[kind].items()
+    ]  # fmt: skip
+    title = f"{results['rows']:,} headlines, prepared in {results['prepared_s']:.1f} s"
+    return Table(title, ("", "queries", "p50 ms", "p95 ms", "same rows"), lines)
+
+
+def _notes() -> list[str]:
+    return [
+        f"The {TOP} nearest rows of one query at a time, vectors in memory; peers may order rows "
+        "of equal similarity otherwise, which counts as another answer here.",
+        "numpy's time includes the choice of the best rows among all products.",
+    ]
