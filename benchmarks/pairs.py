@@ -274,7 +274,7 @@ def _draw(races: list[_Race], path: Path) -> None:
     shown = [r for r in races if r.name == "headlines" and r.threshold == MAIN_THRESHOLD]
     for number, name in enumerate(CONTENDERS):
         points = [(len(r.vectors), r.median(name)) for r in shown if name in r.seconds]
-        style = (
+        style: dict[str, Any] = (
             {"linewidth": 2.6, "color": "#1b6ca8"}
             if name == _OURS
             else {"linewidth": 1.2, "color": f"C{number}"}

@@ -91,29 +91,23 @@ class ScatterMap(Widget, can_focus=True):
             self._numbers = self._placed(width, height)
         drawing = self._drawing
         looks = self._looked_up()
-        segments = []
+        # Neighboring cells that look alike become one segment: each costs time when drawn.
+        parts: list[tuple[str, list[str]]] = []
         x = 0
         while x < width:
             number = self._numbers.get((x, y))
             if number:
                 own = number == str(self.marked)
-                look = looks["marked"] if own else looks["number"]
-                segments.append(Segment(number[: width - x], look))
+                look, shown = "marked" if own else "number", number[: width - x]
                 x += len(number)
-                continue
-            segments.append(self._cell(drawing, looks, x, y))
-            x += 1
+            else:
+                look, shown = _cell(drawing, x, y)
+                x += 1
+            if not parts or parts[-1][0] != look:
+                parts.append((look, []))
+            parts[-1][1].append(shown)
+        segments = [Segment("".join(cells), looks[look]) for look, cells in parts]
         return Strip(segments).adjust_cell_length(width, looks["blank"])
-
-    def _cell(self, drawing: Drawing, looks: dict[str, Style], x: int, y: int) -> Segment:
-        if own := int(drawing.marked_dots[y, x]):
-            return Segment(chr(BRAILLE + own), looks["marked"])
-        dots = int(drawing.dots[y, x])
-        if not dots:
-            return Segment(" ", looks["blank"])
-        hue = int(drawing.hue[y, x])
-        look = looks["noise"] if hue < 0 else looks[f"hue-{hue}"]
-        return Segment(chr(BRAILLE + dots), look)
 
     def notify_style_update(self) -> None:
         """Colours have changed."""
@@ -146,3 +140,14 @@ class ScatterMap(Widget, can_focus=True):
             if free and x >= 0:
                 placed[x, y] = text
         return placed
+
+
+def _cell(drawing: Drawing, x: int, y: int) -> tuple[str, str]:
+    """How a cell looks, and what stands in it."""
+    if own := int(drawing.marked_dots[y, x]):
+        return "marked", chr(BRAILLE + own)
+    dots = int(drawing.dots[y, x])
+    if not dots:
+        return "blank", " "
+    hue = int(drawing.hue[y, x])
+    return "noise" if hue < 0 else f"hue-{hue}", chr(BRAILLE + dots)
