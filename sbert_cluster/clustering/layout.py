@@ -25,6 +25,10 @@ _EARLY = 100
 _EXAGGERATION = 12.0
 _LASTING = 1.5
 """Exaggeration of the remaining steps: clusters stand a little apart, which reads better."""
+_LONGEST_STEP = 5.0
+"""How far a row may move at a time; clusters are some ten wide."""
+_PAIRWISE = 256
+"""Up to this number of rows, looking at all pairs takes less time than a grid."""
 _LARGEST = 60_000
 """Above this number of rows, there are fewer steps."""
 
@@ -57,6 +61,9 @@ def lay_out(smoothed: Vectors, graph: NeighborGraph, progress: Progress = silent
         gain = np.where(np.sign(pull) == np.sign(velocity), gain + 0.2, gain * 0.8)
         gain = np.maximum(gain, 0.01)
         velocity = (0.5 if early else 0.8) * velocity + rate * gain * pull
+        # Few rows can drive each other ever further away.
+        length = np.linalg.norm(velocity, axis=1, keepdims=True)
+        velocity *= np.minimum(1, _LONGEST_STEP / np.maximum(length, _LONGEST_STEP))
         place = place + velocity
         place -= place.mean(axis=0)
         progress("mapping", step + 1, steps, "steps")
@@ -81,6 +88,11 @@ def _attraction(place: _Plane, weights: sparse.csr_array) -> _Plane:
 
 def _repulsion(place: _Plane) -> _Plane:
     """Σ_j q_ij² Z (y_j − y_i), with q normalised over all pairs."""
+    if len(place) <= _PAIRWISE:
+        way = place - place[:, None]
+        near = 1 / (1 + (way**2).sum(axis=2))
+        total = float(near.sum()) - len(place)
+        return np.asarray(np.einsum("ij,ijk->ik", near**2, way) / max(total, 1e-12))
     low, high = place.min(axis=0), place.max(axis=0)
     span = max(float((high - low).max()), 1e-9)
     cells = int(np.clip(np.ceil(span * 2), 64, 400))

@@ -47,6 +47,17 @@ def test_few_rows_have_a_place(rows):
         assert np.isfinite(place).all()
 
 
+@pytest.mark.parametrize("rows", [8, 30, 50])
+def test_few_unrelated_rows_do_not_drive_each_other_away(rows):
+    """Unlike rows repel each other; the map still ends, without an overflow."""
+    for seed in range(3):
+        vectors = np.random.default_rng(seed).normal(size=(rows, 16)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        place = lay_out(vectors, neighbor_graph(vectors, min(15, rows - 1)))
+        assert np.isfinite(place).all()
+        assert np.abs(place).max() < 10
+
+
 def test_layers_join_what_is_close():
     """Clusters in four families: the coarse layer is the families."""
     random = np.random.default_rng(1)
