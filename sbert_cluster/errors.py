@@ -6,12 +6,19 @@
     ├── UsageError               (exit 2: a flag or an input that cannot be used)
     │   └── InputError           (exit 2: a file that cannot be read)
     ├── ModelError               (exit 3: a model that cannot be loaded or run)
+    │   └── TextError            (exit 3: a text that the model cannot read)
+    ├── EngineError              (exit 5: workers that fail again and again)
     └── RunFolderError           (exit 4: the result cannot be written or read)
 
 Every error carries two sentences: what is wrong, with the value that is wrong, and what to do.
 """
 
+from __future__ import annotations
+
 from enum import IntEnum
+from typing import Any
+
+_LEAVE_OUT = "Change it or leave it out."
 
 
 class ExitCode(IntEnum):
@@ -27,6 +34,8 @@ class ExitCode(IntEnum):
     """The model cannot be found, trusted, loaded or run on this device."""
     RUN_FOLDER = 4
     """The result cannot be written, or a run folder cannot be read."""
+    ENGINE = 5
+    """Workers fail again and again."""
     INTERRUPTED = 130
     """Ctrl-C; what was encoded so far is kept."""
 
@@ -46,6 +55,10 @@ class SbertClusterError(Exception):
         self.remedy = remedy
         super().__init__(f"{problem}. {remedy}".strip())
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Both sentences travel between processes."""
+        return type(self), (self.problem, self.remedy)
+
 
 class UsageError(SbertClusterError):
     """A flag, or a combination of flags, that cannot be followed."""
@@ -61,6 +74,38 @@ class ModelError(SbertClusterError):
     """A model that cannot be found, trusted, loaded or run."""
 
     exit_code = ExitCode.MODEL
+
+
+class TextError(ModelError):
+    """A text that the model cannot read, or that ends the process which reads it.
+
+    Args:
+        position: Which one, of those that were to be encoded.
+        reason: What happened, without a full stop.
+    """
+
+    def __init__(self, position: int, reason: str) -> None:
+        self.position = position
+        self.reason = reason
+        super().__init__(f"text {position} cannot be encoded ({reason})", _LEAVE_OUT)
+
+    def at(self, position: int) -> TextError:
+        """The same, where the text stands at another position."""
+        return type(self)(position, self.reason)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Position and reason travel between processes."""
+        return type(self), (self.position, self.reason)
+
+    def in_row(self, row: int) -> ModelError:
+        """The same, told by the row of the input."""
+        return ModelError(f"row {row} cannot be encoded ({self.reason})", _LEAVE_OUT)
+
+
+class EngineError(SbertClusterError):
+    """Work that fails however often it is tried, for a reason outside of it."""
+
+    exit_code = ExitCode.ENGINE
 
 
 class RunFolderError(SbertClusterError):

@@ -18,7 +18,7 @@ from sbert_cluster.neighbors.join import seconds_to_compare
 from sbert_cluster.options import DedupOptions
 from sbert_cluster.pipeline.inputs import Inputs, open_encoder, read_inputs
 from sbert_cluster.pipeline.shared import (
-    Shared,
+    SharedEngine,
     check_names,
     encode_options,
     read_options,
@@ -75,7 +75,7 @@ def plan(
     vector_column: str | None = None,
     seed: int = 0,
     progress: Progress = silent,
-    **shared: Unpack[Shared],
+    **shared: Unpack[SharedEngine],
 ) -> Plan:
     """Forecast a run of ``dedup``; one of ``embed`` takes the same without the comparison.
 
@@ -86,12 +86,12 @@ def plan(
         vector_column: As for ``dedup``.
         seed: Of the sample.
         progress: Told how far the reading is.
-        **shared: See :class:`~sbert_cluster.pipeline.shared.Shared`.
+        **shared: See :class:`~sbert_cluster.pipeline.shared.SharedEngine`.
 
     Raises:
         SbertClusterError: As ``dedup`` would.
     """
-    check_names("plan", shared)
+    check_names("plan", shared, SharedEngine)
     read = read_options(shared, vector_column)
     encoder = open_encoder(read, encode_options(shared), progress)
     sources = [inputs] if against is None else [inputs, against]
