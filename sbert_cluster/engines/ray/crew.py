@@ -56,9 +56,15 @@ class Crew:
     def __len__(self) -> int:
         return len(self._members)
 
-    def send(self, method: str, *arguments: Any) -> Call:
-        """Ask the least busy actor to do something."""
-        call = Call(method, arguments)
+    def send(self, method: str, *arguments: Any, deaths: int = 0) -> Call:
+        """Ask the least busy actor to do something.
+
+        Args:
+            method: Of the actor.
+            *arguments: Its arguments.
+            deaths: Deaths that it is blamed for already.
+        """
+        call = Call(method, arguments, deaths)
         self._send(call)
         return call
 
@@ -70,7 +76,7 @@ class Crew:
         """
         import ray
 
-        while True:
+        while call.deaths < ATTEMPTS:
             try:
                 result = ray.get(call.ref)
             except ray.exceptions.RayTaskError as error:
@@ -79,12 +85,11 @@ class Crew:
             except ray.exceptions.RayError:
                 assert call.member
                 self._replace(call.member)
-                if call.deaths >= ATTEMPTS:
-                    raise CallKills(call.method) from None
             else:
                 assert call.member
                 call.member.calls.remove(call)
                 return result
+        raise CallKills(call.method)
 
     def close(self) -> None:
         """End all actors."""
@@ -125,7 +130,8 @@ class Crew:
             call.member = fresh
         for call in lost:
             call.deaths += call is lost[0]
-            self._send(call)
+            if call.deaths < ATTEMPTS:
+                self._send(call)
 
 
 def _is_lost(call: Call) -> bool:

@@ -17,7 +17,7 @@ from sbert_cluster.encoder.chunks import Batch, Window
 from sbert_cluster.encoder.encoder import Encoder, cut_windows
 from sbert_cluster.encoder.tokens import Tokens
 from sbert_cluster.engines.ray.cluster import Cluster
-from sbert_cluster.engines.ray.crew import Call, CallKills, Crew
+from sbert_cluster.engines.ray.crew import ATTEMPTS, Call, CallKills, Crew
 from sbert_cluster.errors import EngineError, ModelError, SbertClusterError, TextError
 from sbert_cluster.options import EncodeOptions
 from sbert_cluster.types import Rows, Vectors
@@ -132,8 +132,9 @@ class _Shards:
         return first if self._is_deadly(listed[first:last]) else None
 
     def _is_deadly(self, listed: list[str]) -> bool:
+        # One death is enough now.
         try:
-            self.crew.result(self.crew.send("tokenise", listed))
+            self.crew.result(self.crew.send("tokenise", listed, deaths=ATTEMPTS - 1))
         except CallKills:
             return True
         return False
