@@ -111,7 +111,7 @@ class Tokenizer:
             raise
 
     def _check(self, position: int, text: str) -> None:
-        """Name a text that the tokenizer fails on; its message is left out, since it may quote it."""
+        """Name a text that the tokenizer fails on; its message may quote it, and is left out."""
         try:
             self._tokens([text])
         except BaseException as error:  # noqa: BLE001 - as above

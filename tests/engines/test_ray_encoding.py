@@ -70,7 +70,7 @@ def same_bits(one, other):
 @pytest.mark.parametrize("long_texts", list(LongTexts))
 def test_vectors_are_those_of_one_machine(options, ray_engine, long_texts):
     """To the last bit, long texts and copies included."""
-    texts = [*made_up(900), " ".join(WORDS * 40), "a" * 9_000, made_up(900)[3]]
+    texts = [*made_up(900), " ".join(WORDS * 50), "a" * 9_000, made_up(900)[3]]
     encoder = Encoder.open(without_cache(options, long_texts=long_texts))
     seen = []
     here = encoder.encode(texts)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sbert_cluster.errors import EngineError, UsageError
-from sbert_cluster.meter import versions
+from sbert_cluster.meter import available_cores, versions
 from sbert_cluster.options import EngineOptions
 
 _LOOK_S = 5.0
@@ -142,7 +142,7 @@ def _join(options: EngineOptions) -> bool | None:
         return None
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address in (None, "local"):
-        settings |= {"num_cpus": options.workers or _cores(), "include_dashboard": False}
+        settings |= {"num_cpus": options.workers or available_cores(), "include_dashboard": False}
     try:
         ray.init(address=address or "local", **settings)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
@@ -152,12 +152,6 @@ def _join(options: EngineOptions) -> bool | None:
             "Start one with ray start --head, or leave out --address to use this machine alone.",
         ) from error
     return address in (None, "local")
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _get_ready(cluster: Cluster, *, check: bool) -> None:
