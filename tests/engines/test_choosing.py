@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -146,7 +145,6 @@ def test_no_cluster_at_an_address(sample_data):
     words = ["dedup", str(sample_data / "questions.csv"), "--engine", "ray", "-q"]
     done = subprocess.run(
         [sys.executable, "-m", "sbert_cluster", *words, "--address", "127.0.0.1:1"],
-        env={**os.environ, "RAY_gcs_rpc_server_connect_timeout_s": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import os
 import secrets
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from sbert_cluster.options import EngineOptions
 
 _LOOK_S = 5.0
 """Seconds after which the machines of a cluster are looked up again."""
+_KNOCK_S = 10.0
+"""Seconds that a cluster has to take a connection."""
 _START_S = 120
 """Seconds that machines have to answer at first; they may still be loading Python."""
 
@@ -144,6 +147,7 @@ def _join(options: EngineOptions) -> bool | None:
     if address in (None, "local"):
         settings |= {"num_cpus": options.workers or available_cores(), "include_dashboard": False}
     try:
+        _knock(address)
         ray.init(address=address or "local", **settings)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -152,6 +156,17 @@ def _join(options: EngineOptions) -> bool | None:
             "Start one with ray start --head, or leave out --address to use this machine alone.",
         ) from error
     return address in (None, "local")
+
+
+def _knock(address: str | None) -> None:
+    """See whether anybody listens at an address; Ray itself would try for minutes.
+
+    Raises:
+        OSError: If nobody does.
+    """
+    host, colon, port = (address or "").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
 
 
 def _get_ready(cluster: Cluster, *, check: bool) -> None:
