@@ -63,7 +63,11 @@ class Grid:
 
     def pairs_of(self, tile: Tile) -> int:
         """Pairs of a tile."""
-        return sum(self.pairs_of_strip(strip) for strip in self.strips(tile))
+        rows, columns = self.rows(tile), self.columns(tile)
+        height, width = len(range(rows.start, rows.stop)), len(range(columns.start, columns.stop))
+        if self.same and tile.row == tile.column:
+            return height * (height - 1) // 2
+        return height * width
 
     def pairs_of_strip(self, strip: Strip) -> int:
         """Pairs of a strip."""

@@ -102,8 +102,9 @@ def test_vectors_and_hits_are_the_same(words, monkeypatch, sample_data, capsys):
 
 
 @pytest.mark.usefixtures("on_ray")
-def test_finished_run_goes_on_with_it(words, tmp_path):
-    """``--from`` and ``--update`` take the engine as well."""
+def test_finished_run_goes_on_with_it(words, tmp_path, monkeypatch):
+    """``--from`` takes the engine as well."""
+    monkeypatch.setattr(engine_module, "FEW_TEXTS", 10_000)
     assert run(words("dedup", "-t", "0.8", "-o", "run")) == 0
     for engine in ("local", "ray"):
         lower = ["dedup", "--from", "run", "-t", "0.7", "-o", engine, "-q", "--no-cache"]
