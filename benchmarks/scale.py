@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import tempfile
 import time
@@ -17,6 +18,11 @@ from sbert_cluster.engines.simulation import Setting, grid_of, simulate
 CHECKED = ((200_000, 0.9), (1_000_000, 0.9))
 """Rows and thresholds of real runs."""
 REAL_WORKERS = (1, 2)
+CELLS = ((200_000, 0.9), (200_000, 0.8))
+"""Rows and thresholds for which cells are looked at."""
+CELL_COUNTS = (64, 512)
+PROBES = (1, 2, 4)
+"""Nearest cells with whose rows a row is compared."""
 WORKERS = (1, 4, 16, 64)
 SIZES = (1_000_000, 10_000_000, 100_000_000)
 DIMENSIONS = 384
@@ -38,13 +44,14 @@ def run(settings: Settings) -> Report:
             for rows, threshold in cases
             for workers in REAL_WORKERS
         ]
+        cells = [] if settings.quick else [in_fresh_process(_cells, path, *c) for c in CELLS]
     last = next(one for one in real[::-1] if one["workers"] == 1)
     pair_s = last["compare_s"] / _pairs(last["rows"])
     checked = [{**one, "simulated_s": _simulated(one["rows"], one["workers"], pair_s)["seconds"]}
                for one in real]  # fmt: skip
     sizes = SIZES[:1] if settings.quick else SIZES
     simulated = [_simulated(rows, workers, pair_s) for rows in sizes for workers in WORKERS]
-    results = {"pair_s": pair_s, "checked": checked, "simulated": simulated}
+    results = {"pair_s": pair_s, "checked": checked, "simulated": simulated, "cells": cells}
     return Report("Scale", results, _tables(results), [*notes, *_notes()])
 
 
@@ -114,12 +121,67 @@ def _tables(results: dict[str, Any]) -> list[Table]:
     core_s = _pairs(LARGEST) * results["pair_s"]
     rows += [[f"{LARGEST:,}", str(w), "116,000,000", _said(core_s / w), "", ""] for w in WORKERS]
     gpu = [[f"{n:,}", _said(_pairs(n) * GPU_PAIR_S)] for n in (10**7, 5 * 10**7, 10**8, 10**9)]
+    cells = [
+        [f"{one['rows']:,} rows, t = {one['threshold']}", str(one["cells"]), str(one["probes"]),
+         f"{one['recall']:.2%}", f"{one['compared']:.1%}"]
+        for one in itertools.chain.from_iterable(results["cells"])
+    ]  # fmt: skip
     headers = ("rows", "workers", "tiles", "time", "cores at work", "GB moved")
     return [
         Table("Tiles: measured and simulated, s", ("", "measured", "simulated", "ratio"), checked),
         Table("Simulated", headers, rows),
         Table("One GPU, by its rate alone", ("rows", "time"), gpu),
+        Table("Cells", ("", "cells", "nearest", "pairs found", "pairs compared"), cells),
     ]
+
+
+def _cells(path: Path, rows: int, threshold: float) -> list[dict[str, Any]]:
+    """How many pairs cells would find: each row is compared with the rows of its nearest cells.
+
+    A pair is found if either row's own cell is among the nearest cells of the other one.
+    """
+    import torch
+
+    from sbert_cluster.neighbors.join import find_pairs
+
+    vectors = torch.from_numpy(np.load(path)[:rows])
+    pairs = find_pairs(vectors.numpy(), threshold).pairs
+    left, right = torch.from_numpy(pairs.left), torch.from_numpy(pairs.right)
+    found = []
+    for count in CELL_COUNTS:
+        nearest = (vectors @ _centres(vectors, count).T).topk(max(PROBES), dim=1).indices
+        own = nearest[:, 0]
+        sizes = torch.bincount(own, minlength=count)
+        for probes in PROBES:
+            asked = nearest[:, :probes]
+            hit = (asked[left] == own[right, None]).any(1) | (asked[right] == own[left, None]).any(
+                1
+            )
+            found.append(
+                {
+                    "rows": rows,
+                    "threshold": threshold,
+                    "cells": count,
+                    "probes": probes,
+                    "recall": float(hit.double().mean()),
+                    # Of all ordered pairs; exact search compares half of them.
+                    "compared": float(sizes[asked].sum() / rows**2),
+                }
+            )
+    return found
+
+
+def _centres(vectors: Any, count: int) -> Any:
+    """Unit centres by a few rounds of spherical k-means."""
+    import torch
+
+    start = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(0))[:count]
+    centres = vectors[start].clone()
+    for _ in range(8):
+        own = (vectors @ centres.T).argmax(1)
+        sums = torch.zeros_like(centres).index_add_(0, own, vectors)
+        centres = sums / sums.norm(dim=1, keepdim=True).clamp_min(1e-9)
+    return centres
 
 
 def _said(seconds: float) -> str:
