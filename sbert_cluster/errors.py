@@ -4,10 +4,10 @@
 
     SbertClusterError            (exit 1: a bug, or something nobody foresaw)
     ├── UsageError               (exit 2: a flag or an input that cannot be used)
-    │   └── InputError           (exit 2: a file that cannot be read)
+    │   ├── InputError           (exit 2: a file that cannot be read)
+    │   └── EngineError          (exit 2: a cluster that cannot do the work)
     ├── ModelError               (exit 3: a model that cannot be loaded or run)
     │   └── TextError            (exit 3: a text that the model cannot read)
-    ├── EngineError              (exit 5: workers that fail again and again)
     └── RunFolderError           (exit 4: the result cannot be written or read)
 
 Every error carries two sentences: what is wrong, with the value that is wrong, and what to do.
@@ -34,8 +34,6 @@ class ExitCode(IntEnum):
     """The model cannot be found, trusted, loaded or run on this device."""
     RUN_FOLDER = 4
     """The result cannot be written, or a run folder cannot be read."""
-    ENGINE = 5
-    """Workers fail again and again."""
     INTERRUPTED = 130
     """Ctrl-C; what was encoded so far is kept."""
 
@@ -70,6 +68,10 @@ class InputError(UsageError):
     """An input file that cannot be read as what it claims to be."""
 
 
+class EngineError(UsageError):
+    """A cluster that cannot do the work: there is no core, or workers die again and again."""
+
+
 class ModelError(SbertClusterError):
     """A model that cannot be found, trusted, loaded or run."""
 
@@ -100,12 +102,6 @@ class TextError(ModelError):
     def in_row(self, row: int) -> ModelError:
         """The same, told by the row of the input."""
         return ModelError(f"row {row} cannot be encoded ({self.reason})", _LEAVE_OUT)
-
-
-class EngineError(SbertClusterError):
-    """Work that fails however often it is tried, for a reason outside of it."""
-
-    exit_code = ExitCode.ENGINE
 
 
 class RunFolderError(SbertClusterError):

@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import os
 import secrets
+import shutil
 import socket
 import sys
 import time
@@ -118,14 +119,31 @@ def connected(options: EngineOptions) -> Iterator[Cluster]:
         )
     own = _join(options)
     cluster = Cluster(options.workers)
+    traces = _session_folder() if own else None
     try:
         _get_ready(cluster, check=not own)
         yield cluster
+        if traces:
+            # Logs, and blocks for which memory was too small. After an error they may tell why.
+            _end()
+            shutil.rmtree(traces, ignore_errors=True)
     finally:
         if own is not None:
-            import ray
+            _end()
 
-            ray.shutdown()
+
+def _end() -> None:
+    import ray
+
+    ray.shutdown()
+
+
+def _session_folder() -> str | None:
+    """Where the cluster that was started here keeps its files, if Ray tells."""
+    import ray
+
+    node = getattr(ray._private.worker, "_global_node", None)
+    return None if node is None else str(node.get_session_dir_path())
 
 
 def _join(options: EngineOptions) -> bool | None:

@@ -52,7 +52,6 @@ def _hired(cluster: Cluster, encoder: Encoder) -> Crew:
     """One actor for each GPU, or for each core where there are none."""
     import ray
 
-    # The tokenizer must not start threads of its own beside one actor a core.
     place, gpus = encoder.place, cluster.gpus
     on_gpu = encoder.options.device in ("auto", "cuda") and gpus > 0
     on_gpu = on_gpu or place.device.startswith("cuda")
@@ -161,6 +160,8 @@ class _Reader:
 
     def __init__(self, options: EncodeOptions, key: str) -> None:
         self._options, self._key = options, key
+        # There is one actor for each core: its tokenizer must not start threads for all of them.
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
         # Ray keeps what workers print, and a tokenizer that panics prints the text.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         self._encoder: Encoder | None = None
