@@ -17,7 +17,6 @@ from textual import events
 from textual.binding import Binding
 from textual.geometry import Offset
 from textual.widgets import Input, Static
-from textual.widgets._footer import FooterKey
 
 from sbert_cluster import dedup
 from sbert_cluster.cli.main import run
@@ -32,6 +31,7 @@ from sbert_cluster.tui.screens.help import HelpScreen
 from sbert_cluster.tui.screens.review import ReviewScreen
 from sbert_cluster.tui.screens.sources import RowLines
 from sbert_cluster.tui.task import module as task_module
+from sbert_cluster.tui.widgets.key_line import KeyLine
 from sbert_cluster.tui.widgets.scatter_map import ScatterMap
 from sbert_cluster.tui.widgets.slider import Slider
 from sbert_cluster.tui.widgets.virtual_table import VirtualTable
@@ -365,8 +365,7 @@ def test_the_mouse_in_the_clusters_view(runs):
         await pilot.pause()
         assert screen._cluster == wanted
         assert scatter.marked == wanted
-        key = next(key for key in screen.query(FooterKey) if key.description == "Mark")
-        await pilot.click(key)
+        await pilot.click(KeyLine, offset=(shown(app)[-1].index("Mark"), 0))
         assert screen._marked == {wanted}
 
     drive(runs / "questions.groups", script)
