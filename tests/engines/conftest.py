@@ -55,7 +55,7 @@ class Killer:
     def __init__(self):
         self.killed = []
 
-    def kill(self, title, wait_s=20.0):
+    def kill(self, title, wait_s=60.0):
         """End one process that works on something of that name."""
         deadline = time.monotonic() + wait_s
         while time.monotonic() < deadline:
