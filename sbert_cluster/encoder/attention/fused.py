@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 LONGEST = 128
 """Tokens up to which it is faster than torch's operator, measured; AMX overtakes it beyond."""
 _LARGEST_HEAD = 128
-_NEEDS = frozenset({"avx512f"})
+_NEEDS = {"float32": {"avx512f"}, "bfloat16": {"avx512f", "avx512bf16"}}
+_TEXTS_A_THREAD = 8
 _LINE = 64
 
 _Run = Any
@@ -32,10 +33,9 @@ _Run = Any
 
 def is_available(size: int, dtype: torch.dtype) -> bool:
     """Whether heads of this size can be computed here: processor, number format, threads."""
-    import torch
-
-    fits = size % 8 == 0 and size <= _LARGEST_HEAD and dtype in (torch.float32, torch.bfloat16)
-    return fits and features() >= _NEEDS and _team() is not None
+    needs = _NEEDS.get(str(dtype).removeprefix("torch."))
+    fits = size % 16 == 0 and size <= _LARGEST_HEAD
+    return fits and needs is not None and features() >= needs and _team() is not None
 
 
 def attend(
@@ -60,6 +60,8 @@ def attend(
 
     size = mixed.shape[1] // heads
     threads = torch.get_num_threads()
+    # Heads of a text lie side by side, so one thread takes them all; few texts are shared by heads.
+    some = heads if len(starts) >= _TEXTS_A_THREAD * threads else 1
     room = scratch_bytes(size, int(lengths.max()))
     scratch = torch.empty(room * threads + _LINE, dtype=torch.uint8)
     task = _task_type()(
@@ -68,8 +70,9 @@ def attend(
         starts=starts.ctypes.data,
         lengths=lengths.ctypes.data,
         scratch=scratch.data_ptr() + -scratch.data_ptr() % _LINE,
-        units=len(starts) * heads,
+        units=len(starts) * heads // some,
         heads=heads,
+        some=some,
         qkv_row=qkv.stride(0) * qkv.element_size(),
         mixed_row=mixed.stride(0) * mixed.element_size(),
         room=room,
