@@ -20,6 +20,7 @@ from sbert_cluster.encoder.device import Place, choose_places
 from sbert_cluster.encoder.dimensions import shortened
 from sbert_cluster.encoder.generic import GenericBody
 from sbert_cluster.encoder.packed import PackedBody
+from sbert_cluster.encoder.static import StaticBody
 from sbert_cluster.encoder.tokens import FIRST_REACH, Tokenizer
 from sbert_cluster.encoder.weights import is_supported
 from sbert_cluster.meter import free_memory_bytes
@@ -27,6 +28,11 @@ from sbert_cluster.options import EncodeOptions, LongTexts, Precision
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.types import Embeddings, ModelFingerprint, Vectors
 
+Body = PackedBody | GenericBody | StaticBody
+"""What makes vectors of a batch of token numbers."""
+
+_STATIC_TOKENS = 131_072
+"""Tokens in one pass of a static model: there is little to compute, so little to hold back."""
 _ROWS_COPIED = 65_536
 """Vectors copied at a time, where they may be held in a file."""
 
@@ -46,7 +52,7 @@ class Encoder:
 
     def __post_init__(self) -> None:
         self._places: tuple[Place, ...] = ()
-        self._bodies: list[PackedBody | GenericBody] = []
+        self._bodies: list[Body] = []
         self._tokenizer: Tokenizer | None = None
 
     @classmethod
@@ -72,6 +78,9 @@ class Encoder:
         Raises:
             UsageError: If the device asked for is absent.
         """
+        if not self._places and self.checkpoint.is_static:
+            why = "a static model only looks vectors up and adds them, which is done in fp32"
+            self._places = (Place("cpu", Precision.FP32, why),)
         if not self._places:
             self._places = choose_places(self.options.device, self.options.precision)
         return self._places
@@ -204,12 +213,15 @@ class Encoder:
             yield Window(rows[cut], tokenizer(missing[cut]))
 
     def _cut(self, tokenised: Iterator[Window]) -> Iterator[Batch]:
-        budget = self.options.batch_tokens or default_batch_tokens(self.place)
+        usual = _STATIC_TOKENS if self.checkpoint.is_static else default_batch_tokens(self.place)
+        budget = self.options.batch_tokens or usual
         for window in tokenised:
             for which in batches(window.tokens.lengths, budget):
                 yield Batch(window, which)
 
-    def _loaded(self) -> list[PackedBody | GenericBody]:
+    def _loaded(self) -> list[Body]:
+        if not self._bodies and self.checkpoint.is_static:
+            self._bodies = [StaticBody(self.checkpoint)]
         if not self._bodies:
             kind = PackedBody if is_supported(self.checkpoint) else GenericBody
             self._bodies = [kind(self.checkpoint, place) for place in self.places]
@@ -253,7 +265,8 @@ class Encoder:
 
     @contextmanager
     def _open_cache(self) -> Iterator[EmbeddingCache | None]:
-        if not self.options.use_cache:
+        # Vectors of a static model are made faster than they are looked up.
+        if not self.options.use_cache or self.checkpoint.is_static:
             yield None
             return
         folder = self.options.cache_dir or default_cache_dir()
@@ -274,6 +287,6 @@ def default_batch_tokens(place: Place) -> int:
     return {"cuda": 65_536, "mps": 16_384}[kind]
 
 
-def _encode_batch(body: PackedBody | GenericBody, skipped: int, batch: Batch) -> Vectors:
+def _encode_batch(body: Body, skipped: int, batch: Batch) -> Vectors:
     vectors: Vectors = body(batch.ids, skipped).numpy()
     return vectors

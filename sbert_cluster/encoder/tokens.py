@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbert_cluster.encoder.checkpoint import Checkpoint
+from sbert_cluster.encoder.static import load_static_tokenizer
 from sbert_cluster.errors import ModelError, UsageError
 from sbert_cluster.options import LongTexts
 
@@ -274,6 +275,8 @@ def load_tokenizer(checkpoint: Checkpoint) -> tokenizers.Tokenizer:
 
     path = checkpoint.folder / "tokenizer.json"
     try:
+        if checkpoint.is_static:
+            return load_static_tokenizer(checkpoint.folder)
         if path.exists():
             return tokenizers.Tokenizer.from_file(str(path))
         return _convert(checkpoint)
