@@ -20,7 +20,7 @@ from sbert_cluster.encoder.device import Place, choose_places
 from sbert_cluster.encoder.dimensions import shortened
 from sbert_cluster.encoder.generic import GenericBody
 from sbert_cluster.encoder.packed import PackedBody
-from sbert_cluster.encoder.static import StaticBody
+from sbert_cluster.encoder.static import Bags, StaticBody
 from sbert_cluster.encoder.tokens import FIRST_REACH, Tokenizer
 from sbert_cluster.encoder.weights import is_supported
 from sbert_cluster.meter import free_memory_bytes
@@ -33,6 +33,8 @@ Body = PackedBody | GenericBody | StaticBody
 
 _STATIC_TOKENS = 131_072
 """Tokens in one pass of a static model: there is little to compute, so little to hold back."""
+_TOKENS_ALONE = 1_024
+"""Tokens of the vocabulary that are read at a time."""
 _ROWS_COPIED = 65_536
 """Vectors copied at a time, where they may be held in a file."""
 
@@ -126,6 +128,45 @@ class Encoder:
         first: dict[str, int] = {}
         index = np.fromiter((first.setdefault(t, len(first)) for t in texts), np.int64, len(texts))
         return self._repeated(self._encode_distinct(list(first), progress), index)
+
+    def bags(
+        self, texts: Sequence[str], progress: Progress = silent
+    ) -> tuple[Bags, NDArray[np.bool_]]:
+        """The texts' tokens alone, as a static student of this model reads them.
+
+        Args:
+            texts: n texts.
+            progress: Told the number of texts done.
+
+        Returns:
+            The tokens, and bool[n]: the text is longer than the model reads.
+        """
+        tokenizer, parts, long = Tokenizer(self.checkpoint), [], [np.empty(0, np.bool_)]
+        for part in windows(texts, longest=FIRST_REACH * self.checkpoint.max_seq_length):
+            bags, cut = tokenizer.bags(texts[part])
+            parts.append(bags)
+            long.append(cut)
+            progress("tokenising", part.stop, len(texts), "texts")
+        return Bags.joined(parts), np.concatenate(long)
+
+    def vocabulary(self, progress: Progress = silent) -> Vectors:
+        """The vector of each token of the vocabulary, read alone.
+
+        Args:
+            progress: Told the number of tokens done.
+
+        Returns:
+            Unit vectors, float32[vocabulary, dimensions].
+        """
+        tokenizer, body = Tokenizer(self.checkpoint), self._loaded()[0]
+        width, count = self.fingerprint.dimensions, tokenizer.vocabulary
+        made = np.empty((count, width), np.float32)
+        for start in range(0, count, _TOKENS_ALONE):
+            stop = min(start + _TOKENS_ALONE, count)
+            sequences = [tokenizer.alone(token) for token in range(start, stop)]
+            made[start:stop] = shortened(body(sequences, tokenizer.skipped).numpy(), width)
+            progress("reading the vocabulary", stop, count, "tokens")
+        return made
 
     def count_cached(self, texts: Sequence[str]) -> int:
         """How many of the distinct texts need no encoding; makes no cache where there is none."""

@@ -59,6 +59,15 @@ class Bags:
         np.cumsum([len(part) for part in parts], out=starts[1:])
         return cls(np.concatenate([np.empty(0, np.int32), *parts]), starts)
 
+    @classmethod
+    def joined(cls, parts: Iterable[Bags]) -> Bags:
+        """The texts of all parts, one part after the other."""
+        listed = list(parts)
+        lengths = [np.diff(part.starts) for part in listed]
+        starts = np.cumsum(np.concatenate([np.zeros(1, np.int64), *lengths]))
+        numbers = np.concatenate([np.empty(0, np.int32), *(part.numbers for part in listed)])
+        return cls(numbers, starts)
+
     def take(self, rows: NDArray[np.int64]) -> Bags:
         """The bags of the given texts, in that order."""
         lengths = self.starts[rows + 1] - self.starts[rows]
