@@ -304,7 +304,7 @@ class FastOptions:
 
     recall: float = 0.99
     """Share of the pairs, in (0, 1), that is to be found with 95 % confidence."""
-    least_texts: int = 10_000
+    least_texts: int = 20_000
     """Different texts below which a full run is as fast."""
 
     def __post_init__(self) -> None:

@@ -104,9 +104,7 @@ def sums(table: torch.Tensor, bags: Bags) -> torch.Tensor:
     numbers = torch.from_numpy(bags.numbers)
     starts = torch.from_numpy(bags.starts[:-1])
     # The sum has the direction of the mean, and directions are all that is compared.
-    return torch.nn.functional.embedding_bag(
-        numbers, table, starts.to(numbers.dtype), mode="sum"
-    )
+    return torch.nn.functional.embedding_bag(numbers, table, starts.to(numbers.dtype), mode="sum")
 
 
 def averages(table: Vectors, bags: Bags) -> Vectors:
@@ -326,7 +324,8 @@ def _words_shape(path: Path) -> tuple[int, int]:
 
 def _read_words(path: Path) -> tuple[list[str], Vectors]:
     """The words of a file, and their vectors; the first is the unknown one, of zeros."""
-    words, vectors = [_UNKNOWN], []
+    words = [_UNKNOWN]
+    vectors: list[Vectors] = []
     seen = {_UNKNOWN}
     for number, (word, numbers) in enumerate(_rows(path)):
         try:

@@ -10,36 +10,41 @@ that is if
 Its *level* is that minimum, and the row which has it (the later row, where both have) *owns* the
 pair. Recall at s is the share of true pairs whose level is ≥ s.
 
-**The sample.** The rows with r ≥ L, for some low L, are put into a random order, and the first m of
-them are audited: the teacher reads the row and every row that it reaches, the partners with student
-similarity ≥ L of pairs which it owns. So the x(i) true pairs that an audited row owns are known, at
-one level, r(i). Each pair has one owner, so each has the same chance m/N of being seen, whatever
-group of copies it is in: the Horvitz-Thompson weights are equal and cancel, and
+**The sample.** Rows with r ≥ h, for a high h, would be read at any s that comes into question. All
+of them are audited, and so is a share f of the rows with L ≤ r < h, the first ones of a random
+order. To audit a row is to let the teacher read it and every partner with student similarity ≥ L in
+pairs that it owns; so the x(i) true pairs that it owns are known, at one level, r(i). Each pair has
+one owner, so each has the same chance f of being seen, whatever group of copies it is in; with the
+weight 1/f (Horvitz & Thompson)
 
-    recall(s) ≈ 1 - k/D,  D = Σ x(i),  k = Σ x(i) over audited rows with r(i) < s.
+    missed(s) ≈ k/f,  k = Σ x(i) over audited rows with r(i) < s ≤ h.
 
 The student is trained before the sample is drawn and never sees it, and rows that it was trained
 on are sampled like any other: they are part of what is estimated.
 
-**The interval.** The pairs of one row are seen together, so they count as fewer: D is divided by
-the design effect Σ x² / Σ x (which is what it is if rows are missed regardless of how many pairs
-they own) or by the observed one, whichever is larger, and Clopper & Pearson's exact bound is taken
-with that (Korn & Graubard 1998, "Confidence intervals for proportions with small expected number of
-positive counts estimated from survey data"). It is one-sided: recall is at least ``low`` with 95 %
-confidence, so [low, 1] is a 95 % interval. The bound falls as s rises, so that taking the highest s
-whose bound suffices is no second chance: it goes wrong only if the bound at the one level where
-recall falls below the target does. With all N rows audited k/D is no estimate any more.
+**The interval.** Were the k pairs independent, their expected number would be at most ½ χ²(0.95;
+2 k + 2) with 95 % confidence (Garwood 1936, the exact bound for a Poisson count; a binomial's is
+lower). But the pairs of one row are seen together, so they count as fewer: k is divided by the
+design effect, and the bound multiplied by it. That is Σ x² / Σ x over the audited rows below h, or
+over those below s, whichever is larger (as Korn & Graubard 1998 do for proportions). With
+
+    recall(s) ≥ found / (found + bound/f + below),
+
+where ``found`` are the true pairs that are known to be found at s, no more than there are, [low, 1]
+is a 95 % interval. The bound falls as s does, so that taking the highest s whose bound suffices is
+no second chance: it goes wrong only if the bound at the one level where recall falls below the
+target does. With every row audited k is no estimate any more.
 
 **What no sample of this size can see** are true pairs below L: they are a handful among nearly all
-pairs that there are. They are extrapolated. Let N1, N2 and N3 be the sampled true pairs at student
-similarities in the three windows of width h between L and the median. If their density is
+pairs that there are. They are extrapolated. Let N1, N2 and N3 be the (weighted) true pairs at
+student similarities in the three windows of width w between L and the median. If their density is
 log-concave (as that of a normal distribution is, and any that thins out at least as fast as a
 geometric series), counts in windows of equal width fall ever faster towards lower similarities, so
 
-    pairs below L ≤ N1 (q + q² + …) = N1 q / (1 - q),  q = N1 / N2 ≤ N2 / N3;
+    below ≤ N1 (q + q² + …) = N1 q / (1 - q),  q = N1 / N2 ≤ N2 / N3;
 
-one is added to each count for caution, and the smaller of the two ratios is taken. This is the only
-assumption; it is as good as the student's scores are regular.
+one pair of the sample is added to each count for caution, and the smaller of the two ratios is
+taken. This is the only assumption; it is as good as the student's scores are regular.
 """
 
 from __future__ import annotations
@@ -52,6 +57,7 @@ from numpy.typing import NDArray
 from sbert_cluster.types import Pairs, Rows
 
 CONFIDENCE = 0.95
+"""Of the one-sided bounds."""
 _WINDOWS = 3
 """Between the lowest similarity looked at and the median of true pairs."""
 
@@ -107,72 +113,93 @@ class Reach:
 
 @dataclass(frozen=True)
 class Audit:
-    """What a random sample of rows showed."""
+    """What the audited rows showed."""
 
     levels: NDArray[np.float32]
     """float32[m]: r of each audited row."""
     owned: Rows
     """int64[m]: true pairs that it owns."""
     scores: NDArray[np.float32]
-    """float32[D]: the student's similarities of those pairs."""
+    """float32[pairs]: the student's similarities of those pairs, row by row."""
     lowest: float
     """L."""
-    whole: bool
-    """Whether every row with a partner was audited."""
+    sure: float
+    """h: from that level on all rows were audited."""
+    share: float
+    """f in (0, 1]: share of the rows below that were audited."""
 
     @property
     def pairs(self) -> int:
-        """D, true pairs seen."""
+        """True pairs seen."""
         return int(self.owned.sum())
 
     @property
-    def independent_pairs(self) -> float:
-        """D over the design effect of rows that own several."""
-        squares = float((self.owned.astype(np.float64) ** 2).sum())
-        return self.pairs**2 / squares if squares else 0.0
-
-    @property
     def below(self) -> float:
-        """Extrapolated number of true pairs below L, for each that was seen; may be infinite."""
+        """Extrapolated number of true pairs below L; may be infinite."""
         if not len(self.scores):
             return np.inf
-        edges = np.linspace(self.lowest, np.median(self.scores), _WINDOWS + 1)
-        near, next_, last = 1 + np.diff(np.searchsorted(np.sort(self.scores), edges))
+        weights = np.repeat(np.where(self._is_sampled, 1 / self.share, 1.0), self.owned)
+        middle = np.median(self.scores)
+        edges = np.linspace(self.lowest, middle, _WINDOWS + 1)
+        # A histogram would count what equals the last edge, the median, as well.
+        lower = self.scores < middle
+        counts = np.histogram(self.scores[lower], edges, weights=weights[lower])[0]
+        near, next_, last = counts + 1 / self.share
         ratio = float(min(near / next_, next_ / last))
-        return near * ratio / (1 - ratio) / self.pairs if ratio < 1 else np.inf
+        return near * ratio / (1 - ratio) if ratio < 1 else np.inf
 
-    def recall(self, level: float) -> tuple[float, float]:
-        """Recall if rows from that level on are read: the estimate, and its lower bound."""
-        missed = self.levels < np.float32(level)
-        lost, seen = float(self.owned[missed].sum()), float(self.pairs)
-        if not seen:
+    def found(self, level: float) -> int:
+        """True pairs that are known to be found where rows from that level on are read."""
+        return int(self.owned[self.levels >= np.float32(level)].sum())
+
+    def missed(self, level: float) -> tuple[float, float]:
+        """True pairs from L on that are missed then: the estimate, and its upper bound."""
+        from scipy.special import gammaincinv
+
+        lost = self.levels < np.float32(level)
+        count = float(self.owned[lost].sum())
+        if self.share == 1:
+            return count, count
+        effect = max(_design_effect(self.owned[self._is_sampled]), _design_effect(self.owned[lost]))
+        # The inverse of the incomplete gamma function is half a quantile of χ².
+        bound = float(gammaincinv(count / effect + 1, CONFIDENCE)) * effect
+        return count / self.share, bound / self.share
+
+    def recall(self, level: float, found: int | None = None) -> tuple[float, float]:
+        """Recall if rows from that level on are read: the estimate, and its lower bound.
+
+        Args:
+            level: s, at most h.
+            found: True pairs that were found in the end; None: those that are known so far.
+        """
+        estimate, most = self.missed(level)
+        known = self.found(level) if found is None else found
+        if not known:
             return 0.0, 0.0
-        found = 1 - lost / seen
-        low = found if self.whole else 1 - self._most_lost(lost, seen, missed)
-        return found / (1 + self.below), low / (1 + self.below)
+        if found is None:
+            found = self.found(self.sure) + round(self._sampled / self.share - estimate)
+        below = self.below
+        return found / (found + estimate + below), known / (known + most + below)
 
-    def _most_lost(self, lost: float, seen: float, missed: NDArray[np.bool_]) -> float:
-        """Upper bound of the share of pairs that are lost."""
-        from scipy.special import betaincinv
+    @property
+    def _is_sampled(self) -> NDArray[np.bool_]:
+        """bool[m]: the row is one of the random sample."""
+        return self.levels < np.float32(self.sure)
 
-        owned, share = self.owned.astype(np.float64), lost / seen
-        effect = float((owned**2).sum()) / seen
-        if 0 < share < 1:
-            residuals = owned * (missed - share)
-            effect = max(effect, float((residuals**2).sum()) / (seen * share * (1 - share)))
-        effect = max(effect, 1.0)
-        lost, seen = lost / effect, seen / effect
-        return 1.0 if lost >= seen else float(betaincinv(lost + 1, seen - lost, CONFIDENCE))
+    @property
+    def _sampled(self) -> int:
+        """True pairs of the random sample."""
+        return int(self.owned[self._is_sampled].sum())
 
     def highest_level(self, target: float) -> float | None:
-        """The highest level at which recall is at least the target, with 95 % confidence.
+        """The highest level, at most h, at which recall is at least the target, for 95 % sure.
 
         None: there is none, even if all rows that have a partner are read.
         """
-        levels = np.unique(self.levels[self.owned > 0])
-        if not len(levels) or self.recall(float(levels[0]))[1] < target:
+        levels = np.unique(self.levels[(self.owned > 0) & (self.levels < np.float32(self.sure))])
+        levels = np.append(levels, np.float32(self.sure))
+        if self.recall(float(levels[0]))[1] < target:
             return None
-        # The bound falls as the level rises.
         low, high = 0, len(levels)
         while high - low > 1:
             middle = (low + high) // 2
@@ -181,3 +208,9 @@ class Audit:
             else:
                 high = middle
         return float(levels[low])
+
+
+def _design_effect(owned: Rows) -> float:
+    """How many pairs are seen at once, on average over the pairs."""
+    pairs = float(owned.sum())
+    return float((owned.astype(np.float64) ** 2).sum()) / pairs if pairs else 1.0

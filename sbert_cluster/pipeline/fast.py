@@ -1,4 +1,4 @@
-"""``--fast``: a static student finds the rows that can have a near-duplicate; only they are encoded.
+"""``--fast``: a static student finds the rows that can have a near-duplicate; only they are read.
 
 1. A static student of the model is drafted from its vocabulary and trained on some of the user's
    own texts (:mod:`~sbert_cluster.training.distill`). It encodes all texts as fast as they are
@@ -24,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbert_cluster.duplicates.ladder import units_of_texts
-from sbert_cluster.encoder.device import has_bf16_products
 from sbert_cluster.encoder.encoder import Encoder
 from sbert_cluster.encoder.static import averages
 from sbert_cluster.errors import UsageError
@@ -33,12 +32,12 @@ from sbert_cluster.neighbors.histogram import nearest_histogram
 from sbert_cluster.neighbors.join import find_pairs
 from sbert_cluster.neighbors.recall import Audit, Reach
 from sbert_cluster.neighbors.similarity import cosine
-from sbert_cluster.options import FastOptions, Precision
+from sbert_cluster.options import FastOptions
 from sbert_cluster.pipeline.inputs import UnitVectors, embed_units
-from sbert_cluster.pipeline.student import draft_student, rows_to_train_on
+from sbert_cluster.pipeline.student import draft_student, quick_encoder, rows_to_train_on
 from sbert_cluster.progress import Progress
-from sbert_cluster.training.distill import Recipe, train_table
 from sbert_cluster.report.figures import duration
+from sbert_cluster.training.distill import Recipe, train_table
 from sbert_cluster.types import Corpus, Embeddings, Rows, Vectors
 
 _MARGIN = 0.01
@@ -50,14 +49,16 @@ _MOST_REACHING = 0.4
 _MOST_READ = 0.6
 """Share of the texts from which reading them all costs hardly more."""
 _MOST_PAIRS_A_ROW = 50
-_FIRST_AUDITED = 2_000
-"""Rows that are audited at first; then half as many again each time."""
-_ENOUGH_PAIRS = 2_000
-"""Independent pairs seen, from which more would change little."""
-_ENOUGH_READ = 0.06
-"""Share of texts read for the audit, from which it ends as soon as it tells a level."""
-_TAUGHT = (4_000, 24_000, 0.07)
-"""Least and most rows that the student is trained on, and their share in between."""
+_FIRST_AUDITED = 0.01
+"""Share of the texts that is audited at random at first; then half as many again each time."""
+_SURE = 0.03
+"""Share of the texts, those with the nearest partners, that are audited without a sample."""
+_WORTH_MORE = 2.0
+"""The audit goes on while more texts than so many for each audited one are left to be read."""
+_TAUGHT = 0.07
+"""Share of the texts that the student is trained on,"""
+_LEAST_TAUGHT, _MOST_TAUGHT = 3_000, 24_000
+"""but so many at least (though never a fifth of them) and at most."""
 _STEPS = 150
 
 
@@ -150,6 +151,7 @@ def embed_some(
         str(place.precision),
         notes,
         read=look.read,
+        looked_at=int(look.facts["texts_read"]),
         recall=look.recall,
         facts={"fast": look.facts},
     )
@@ -166,7 +168,7 @@ def _said(look: Look) -> str:
     return said
 
 
-class NotWorthIt(Exception):  # noqa: N818 - no error: the run goes on, in full
+class NotWorthIt(Exception):
     """Why a full run is the better one, in words that follow "run in full: "."""
 
 
@@ -240,7 +242,7 @@ class Cascade:
         """
         begun = time.perf_counter()
         self._refuse_what_cannot_pay()
-        reader = _Reader(self._quick(), self.texts, self.progress)
+        reader = _Reader(quick_encoder(self.encoder), self.texts, self.progress)
         student, truncated = self._student(reader)
         lowest = self._lowest(student)
         pairs = find_pairs(student, lowest, self.progress, device=self._where).pairs
@@ -249,9 +251,10 @@ class Cascade:
         audit, level = self._audited(reach, reader)
         reader.read(reach.above(level))
         reader.read(self.always)
+        found = find_pairs(reader.of(reader.rows), self.threshold, device=self._where)
         read, vectors, seconds = self._decisive(reader)
         whole = seconds / max(1, len(read)) * len(self.texts)
-        estimate, low = audit.recall(level)
+        estimate, low = audit.recall(level, len(found.pairs))
         facts: dict[str, float | int | str] = {
             "target": self.options.recall,
             "student_threshold": round(level, 4),
@@ -280,19 +283,12 @@ class Cascade:
         if known >= _MOST_READ * len(self.texts):
             raise NotWorthIt(f"{known:,} of {len(self.texts):,} texts are encoded already")
 
-    def _quick(self) -> Encoder:
-        """The encoder in the number format for looking."""
-        asked, place = self.encoder.options, self.encoder.place
-        if asked.precision is Precision.AUTO and place.device == "cpu" and has_bf16_products():
-            return replace(self.encoder, options=replace(asked, precision=Precision.BF16))
-        return self.encoder
-
     def _student(self, reader: _Reader) -> tuple[Vectors, NDArray[np.bool_]]:
         """The trained student's vectors of all texts, and which texts the model would cut."""
         bags, truncated = self.encoder.bags(self.texts, self.progress)
         draft = draft_student(reader.encoder, bags, self.progress)
-        least, most, share = _TAUGHT
-        count = min(most, max(least, round(share * len(self.texts))))
+        count = min(len(self.texts) // 5, max(_LEAST_TAUGHT, round(_TAUGHT * len(self.texts))))
+        count = min(count, _MOST_TAUGHT)
         rows = rows_to_train_on(averages(draft.table, bags), count, self.seed)
         reader.read(rows)
         recipe = Recipe(steps=_STEPS, lowest=self.threshold - _REACHES[0], seed=self.seed)
@@ -316,35 +312,42 @@ class Cascade:
         )
 
     def _audited(self, reach: Reach, reader: _Reader) -> tuple[Audit, float]:
-        """Audit random rows until they tell a level."""
-        order = np.random.default_rng((self.seed, 1)).permutation(reach.rows)
-        count, most = min(_FIRST_AUDITED, len(order)), _MOST_READ * len(self.texts)
-        begun = reader.count
+        """Audit the surest rows, and random others until they tell a level."""
+        sure = self._sure(reach)
+        high = reach.above(sure)
+        order = np.setdiff1d(reach.rows, high)
+        order = np.random.default_rng((self.seed, 1)).permutation(order)
+        first, most = max(1, round(_FIRST_AUDITED * len(self.texts))), _MOST_READ * len(self.texts)
+        count = min(first, len(order))
         while True:
-            audit = self._audit(reach, reader, order[:count], whole=count == len(order))
+            share = count / len(order) if len(order) else 1.0
+            rows = np.concatenate([high, order[:count]])
+            audit = self._audit(reach, reader, rows, sure, share)
             level = audit.highest_level(self.options.recall)
-            enough = (
-                audit.independent_pairs >= _ENOUGH_PAIRS
-                or reader.count - begun >= _ENOUGH_READ * len(self.texts)
-            )
-            if level is not None and (enough or audit.whole):
-                break
-            if audit.whole:
+            if level is not None:
+                left = len(np.setdiff1d(reach.above(level), reader.rows))
+                # Reading more of the sample must save more than it costs.
+                if share == 1 or left <= _WORTH_MORE * count:
+                    break
+            elif share == 1:
                 raise NotWorthIt(
-                    f"{audit.pairs:,} pairs seen in a sample are too few, or too unlike to the "
-                    f"student, to promise a recall of {self.options.recall:g}"
+                    f"{audit.pairs:,} pairs seen are too few, or too unlike to the student, to "
+                    f"promise a recall of {self.options.recall:g}"
                 )
             if reader.count > most:
-                raise NotWorthIt(f"a sample already took {reader.count:,} texts")
-            count = min(len(order), count + max(count // 2, _FIRST_AUDITED))
-        if audit.whole:
-            # All that has a partner has been read.
-            level = reach.lowest
+                raise NotWorthIt(f"{reader.count:,} texts were read, and no level can be told")
+            count = min(len(order), count + max(count // 2, first))
         if len(np.union1d(reader.rows, reach.above(level))) > most:
             raise NotWorthIt("most texts have a look-alike and would be read anyway")
         return audit, level
 
-    def _audit(self, reach: Reach, reader: _Reader, rows: Rows, *, whole: bool) -> Audit:
+    def _sure(self, reach: Reach) -> float:
+        """A level from which rows are few and will be read in any case."""
+        levels = np.sort(reach.level[reach.rows])[::-1]
+        place = min(len(levels) - 1, round(_SURE * len(self.texts)))
+        return float(levels[place]) if len(levels) else 1.0
+
+    def _audit(self, reach: Reach, reader: _Reader, rows: Rows, sure: float, share: float) -> Audit:
         positions = reach.owned_by(rows)
         owner, partner = reach.owner[positions], reach.partner[positions]
         reader.read(np.concatenate([rows, partner]))
@@ -352,7 +355,7 @@ class Cascade:
         true = cosine(vectors, place[owner], vectors, place[partner]) >= self.threshold
         owned = np.bincount(owner[true], minlength=reach.count)[rows]
         scores = reach.similarity[positions][true]
-        return Audit(reach.level[rows], owned, scores, reach.lowest, whole)
+        return Audit(reach.level[rows], owned, scores, reach.lowest, sure, share)
 
     def _decisive(self, reader: _Reader) -> tuple[Rows, Vectors, float]:
         """Rows of pairs, their vectors in the run's number format, and the seconds these took."""

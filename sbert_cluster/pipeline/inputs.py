@@ -68,6 +68,8 @@ class UnitVectors:
     read: Rows | None = None
     """int64[k]: the units that have a vector, rising; the others are similar to nothing. None: all
     have one."""
+    looked_at: int = 0
+    """Units among which those were found, all pairs of them compared; where ``read`` is given."""
     recall: tuple[float, float, float] | None = None
     """Share of pairs that lie among those, and its 95 % interval."""
     facts: dict[str, Any] = field(default_factory=dict)
@@ -89,6 +91,7 @@ class UnitVectors:
             join.certificate,
             exhaustive=False,
             pairs_possible=units * (units - 1) // 2,
+            pairs_compared=self.looked_at * (self.looked_at - 1) // 2,
             recall=self.recall,
         )
         return Join(pairs, certificate)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from sbert_cluster.corpus.writing import atomic_file
 from sbert_cluster.encoder.cache import default_cache_dir
+from sbert_cluster.encoder.device import has_bf16_products
 from sbert_cluster.encoder.encoder import Encoder
 from sbert_cluster.encoder.static import Bags
 from sbert_cluster.neighbors.join import find_pairs
+from sbert_cluster.options import Precision
 from sbert_cluster.progress import Progress
 from sbert_cluster.training.distill import first_table
 from sbert_cluster.types import Rows, Vectors
@@ -31,6 +33,17 @@ class Draft:
     """float32[vocabulary, d]."""
     bags: Bags
     """n texts."""
+
+
+def quick_encoder(encoder: Encoder) -> Encoder:
+    """The same model in the number format for looking: bf16 where a CPU has such products.
+
+    What is asked for in so many words is not changed.
+    """
+    asked, place = encoder.options, encoder.place
+    if asked.precision is Precision.AUTO and place.device == "cpu" and has_bf16_products():
+        return replace(encoder, options=replace(asked, precision=Precision.BF16))
+    return encoder
 
 
 def draft_student(encoder: Encoder, bags: Bags, progress: Progress) -> Draft:
