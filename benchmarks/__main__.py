@@ -14,6 +14,7 @@ BENCHMARKS = {
     "batching": "Table 7 of the paper: padded in random order, sorted by length, and packed",
     "crossencoder": "the most similar pair of 10,000 sentences: a cross-encoder's hours and ours",
     "pairs": "every pair above a threshold: torch, FAISS, usearch, sentence-transformers",
+    "fast": "texts to pairs: in full, with --fast, SemHash, sentence-transformers",
     "search": "the rows nearest to one query among 1,000,000: FAISS flat, numpy",
     "browse": "the terminal UI over 1,000,000 rows: first paint, keys to paint, memory",
     "clusters": "clusters against gold classes: BERTopic's recipe, EVoC, k-means and others",

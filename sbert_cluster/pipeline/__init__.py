@@ -2,8 +2,8 @@
 
 Every function has the parameters of the command of the same name; nothing here prints.
 inputs · shared · comparing · dedup · fast (student) · finished · rethreshold · update · index ·
-search · embed · groups (describe · groups_folder · edit_groups · assign_groups) · evaluate_clusters · labels ·
-train · distill · calibrate · evaluate · plan · info · writing.
+search · embed · groups (describe · groups_folder · edit_groups · assign_groups) ·
+evaluate_clusters · labels · train · distill · calibrate · evaluate · plan · info · writing.
 """
 
 from sbert_cluster.pipeline.assign_groups import AssignResult, assign_groups
