@@ -337,6 +337,9 @@ class Cascade:
             if reader.count > most:
                 raise NotWorthIt(f"{reader.count:,} texts were read, and no level can be told")
             count = min(len(order), count + max(count // 2, first))
+        if share == 1:
+            # All rows that have a partner have been read, so nothing down to L is missed.
+            level = reach.lowest
         if len(np.union1d(reader.rows, reach.above(level))) > most:
             raise NotWorthIt("most texts have a look-alike and would be read anyway")
         return audit, level

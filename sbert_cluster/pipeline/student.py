@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sbert_cluster.corpus.writing import atomic_file
-from sbert_cluster.encoder.cache import default_cache_dir
+from sbert_cluster.encoder.cache import STUDENTS, default_cache_dir
 from sbert_cluster.encoder.device import has_bf16_products
 from sbert_cluster.encoder.encoder import Encoder
 from sbert_cluster.encoder.static import Bags
@@ -18,7 +18,6 @@ from sbert_cluster.progress import Progress
 from sbert_cluster.training.distill import first_table
 from sbert_cluster.types import Rows, Vectors
 
-_FOLDER = "students"
 _ALIKE = (0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 """Similarities of untrained students from which rows are worth training on."""
 _LOOKED_AT = 100_000
@@ -67,7 +66,7 @@ def draft_student(encoder: Encoder, bags: Bags, progress: Progress) -> Draft:
 def _vocabulary(encoder: Encoder, progress: Progress) -> Vectors:
     if not encoder.options.use_cache:
         return encoder.vocabulary(progress)
-    folder = (encoder.options.cache_dir or default_cache_dir()) / _FOLDER
+    folder = (encoder.options.cache_dir or default_cache_dir()) / STUDENTS
     path = folder / f"{encoder.fingerprint.key[:32]}-{encoder.place.precision}.npy"
     width = encoder.fingerprint.dimensions
     if (known := _read(path, width)) is not None:

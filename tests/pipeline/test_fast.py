@@ -190,3 +190,27 @@ def test_recall_is_for_fast_alone_and_a_share():
         dedup(frame, recall=0.9)
     with pytest.raises(UsageError, match="outside"):
         dedup(frame, fast=True, recall=1.0)
+
+
+def test_a_vocabulary_is_read_once_and_goes_with_the_cache(tiny_model, tmp_path):
+    from sbert_cluster import distill
+    from sbert_cluster.pipeline import clear_cache
+
+    told = []
+    options = {"model": str(tiny_model), "cache_dir": tmp_path / "cache"}
+    for number in range(2):
+        distill(
+            output=tmp_path / str(number),
+            progress=lambda stage, *_: told.append((number, stage)),  # noqa: B023 - called at once
+            **options,
+        )
+    assert (0, "reading the vocabulary") in told
+    assert (1, "reading the vocabulary") not in told
+    files = list((tmp_path / "cache" / "students").iterdir())
+    assert len(files) == 1
+    files[0].write_bytes(files[0].read_bytes()[:1000])
+    distill(output=tmp_path / "2", **options)
+    weights = [(tmp_path / str(i) / "model.safetensors").read_bytes() for i in range(3)]
+    assert weights[0] == weights[1] == weights[2]
+    assert clear_cache(cache_dir=tmp_path / "cache") > 0
+    assert not list((tmp_path / "cache" / "students").iterdir())
