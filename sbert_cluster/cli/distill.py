@@ -56,7 +56,7 @@ def distill(
     *,
     shared: Shared,
 ) -> None:
-    """Make a static student of a model: averages of token vectors, hundreds of times as fast.
+    """Make a static student of a model: averages of token vectors, dozens of times as fast.
 
     Example: [bold]sbert-cluster distill questions.csv --output student[/]
     """

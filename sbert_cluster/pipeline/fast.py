@@ -60,6 +60,8 @@ _TAUGHT = 0.07
 _LEAST_TAUGHT, _MOST_TAUGHT = 3_000, 24_000
 """but so many at least (though never a fifth of them) and at most."""
 _STEPS = 150
+_LOWEST = 0.1
+"""Similarities below which nothing is looked at, whatever the threshold."""
 
 
 @dataclass(frozen=True)
@@ -291,7 +293,8 @@ class Cascade:
         count = min(count, _MOST_TAUGHT)
         rows = rows_to_train_on(averages(draft.table, bags), count, self.seed)
         reader.read(rows)
-        recipe = Recipe(steps=_STEPS, lowest=self.threshold - _REACHES[0], seed=self.seed)
+        similar = max(_LOWEST, self.threshold - _REACHES[0])
+        recipe = Recipe(steps=_STEPS, lowest=similar, seed=self.seed)
         table = train_table(draft.table, bags.take(rows), reader.of(rows), recipe, self.progress)
         return averages(table, bags), truncated
 
@@ -299,7 +302,7 @@ class Cascade:
         """L: the lowest student similarity at which not too many rows have a partner."""
         nearest = nearest_histogram(student, seed=self.seed, bins=100)
         for reach in _REACHES:
-            lowest = round(self.threshold - reach, 2)
+            lowest = max(_LOWEST, round(self.threshold - reach, 2))
             share = nearest.counts[nearest.edges[:-1] >= lowest - 1e-9].sum() / nearest.rows
             if share > _MOST_REACHING:
                 continue
@@ -365,7 +368,8 @@ class Cascade:
         rows = reader.rows
         if reader.encoder is self.encoder:
             return rows, reader.of(rows), reader.seconds
-        near = find_pairs(reader.of(rows), self.threshold - _MARGIN, device=self._where).pairs
+        lowest = max(self.threshold - _MARGIN, self.threshold / 2)
+        near = find_pairs(reader.of(rows), lowest, device=self._where).pairs
         rows = np.unique(np.concatenate([rows[near.left], rows[near.right], self.always]))
         exact = _Reader(self.encoder, self.texts, self.progress)
         exact.read(rows)

@@ -146,6 +146,13 @@ def test_where_most_texts_have_a_look_alike_all_are_read(tiny_model):
 
 
 @pytest.mark.usefixtures("few")
+def test_a_threshold_near_zero_is_run_in_full(tiny_model):
+    frame = pl.DataFrame({"text": _texts(tiny_model, 600, 100)})
+    result = dedup(frame, fast=True, threshold=0.05, model=str(tiny_model))
+    assert result.manifest.search["exhaustive"]
+
+
+@pytest.mark.usefixtures("few")
 def test_where_no_pairs_are_seen_nothing_is_promised(tiny_model):
     frame = pl.DataFrame({"text": _texts(tiny_model, 1_500, 0)})
     result = dedup(frame, fast=True, threshold=0.95, model=str(tiny_model))
