@@ -42,8 +42,8 @@ NUMBERS = ("units", "heads", "some", "qkv_row", "mixed_row", "next", "thread", "
 """The task, eight bytes a field: pointers, whole numbers, then ``factor``, a float.
 
 qkv, mixed: rows of all heads, ``qkv_row`` and ``mixed_row`` bytes apart. starts, lengths:
-int64[texts]. units: texts × heads / some. some: heads of a unit. next, thread: counters, 0 at first.
-scratch: ``room`` bytes a thread, on a cache line. factor: of the scores, log2(e) included.
+int64[texts]. units: texts × heads / some. some: heads of a unit. next, thread: counters, 0 at
+first. scratch: ``room`` bytes a thread, on a cache line. factor: of the scores, with log2(e).
 """
 
 _LINE = 64
