@@ -14,6 +14,7 @@ BENCHMARKS = {
     "batching": "Table 7 of the paper: padded in random order, sorted by length, and packed",
     "crossencoder": "the most similar pair of 10,000 sentences: a cross-encoder's hours and ours",
     "pairs": "every pair above a threshold: torch, FAISS, usearch, sentence-transformers",
+    "fast": "texts to pairs: in full, with --fast, SemHash, sentence-transformers",
     "search": "the rows nearest to one query among 1,000,000: FAISS flat, numpy",
     "engines": "Ray as an engine against one machine: pairs, encoding, two nodes, memory",
     "scale": "10 million rows and more: the schedule, measured and simulated",

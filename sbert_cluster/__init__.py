@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sbert_cluster.pipeline.assign_groups import AssignResult, assign_groups
     from sbert_cluster.pipeline.calibrate import calibrate_threshold, survey
     from sbert_cluster.pipeline.dedup import dedup
+    from sbert_cluster.pipeline.distill import DistillResult, distill
     from sbert_cluster.pipeline.edit_groups import edit_groups
     from sbert_cluster.pipeline.embed import EmbedResult, embed
     from sbert_cluster.pipeline.evaluate import evaluate
@@ -57,6 +58,8 @@ _HOME = {
     "edit_groups": "pipeline.edit_groups",
     "evaluate_clusters": "pipeline.evaluate_clusters",
     "groups": "pipeline.groups",
+    "DistillResult": "pipeline.distill",
+    "distill": "pipeline.distill",
     "embed": "pipeline.embed",
     "EmbedResult": "pipeline.embed",
     "Hits": "pipeline.index",
@@ -95,6 +98,7 @@ __all__ = [
     "Clustering",
     "Corpus",
     "DedupResult",
+    "DistillResult",
     "DuplicateGroups",
     "EmbedResult",
     "Embeddings",
@@ -116,6 +120,7 @@ __all__ = [
     "assign_groups",
     "calibrate_threshold",
     "dedup",
+    "distill",
     "edit_groups",
     "embed",
     "evaluate",

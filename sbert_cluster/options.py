@@ -308,6 +308,23 @@ class DedupOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FastOptions:
+    """How ``--fast`` looks for pairs."""
+
+    recall: float = 0.99
+    """Share of the pairs, in (0, 1), that is to be found with 95 % confidence."""
+    least_texts: int = 20_000
+    """Different texts below which a full run is as fast."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.recall < 1:
+            raise UsageError(
+                f"--recall {self.recall:g} is outside (0, 1)",
+                "Use a share such as 0.99; without --fast every pair is found.",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class GroupOptions:
     """How rows are grouped by meaning."""
 

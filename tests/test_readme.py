@@ -89,7 +89,8 @@ def test_shown_output_is_what_the_program_says(capfd):
 def test_every_flag_is_real(capfd):
     """Each flag that the README mentions belongs to some command."""
     names = (
-        "dedup", "groups", "browse", "search", "embed", "train", "calibrate", "evaluate", "info",
+        "dedup", "groups", "browse", "search", "embed", "train", "distill", "calibrate",
+        "evaluate", "info",
     )  # fmt: skip
     for command in ([], *([name] for name in names)):
         assert run([*command, "--help"]) == 0

@@ -78,6 +78,21 @@ Against = Annotated[
         show_default=False,
     ),
 ]
+Fast = Annotated[
+    bool,
+    typer.Option(
+        "--fast",
+        help="Encode only rows that a static student of the model finds worth it; prints the share "
+        "of pairs found.",
+    ),
+]
+Recall = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of the pairs that --fast is to find with 95 % confidence. Default: 0.99.",
+        show_default=False,
+    ),
+]
 Yes = Annotated[
     bool,
     typer.Option("--yes", "-y", help="Go on even if more than 50 million pairs are expected."),
@@ -127,6 +142,8 @@ def dedup(
     rerank: Rerank = None,
     band: Band = None,
     against: Against = None,
+    fast: Fast = False,
+    recall: Recall = None,
     from_run: From = None,
     update: Update = None,
     output: Output = None,
@@ -159,7 +176,7 @@ def dedup(
         _plan(narrator, files, {**own, "vector_column": vector_column, **shared})
         return
     more = {"keep": keep, "grouping": grouping, "overwrite": overwrite, "yes": yes}
-    more |= {"rerank": rerank, "band": band}
+    more |= {"rerank": rerank, "band": band, "fast": fast, "recall": recall}
     _run(narrator, files, output, {**own, **more, "vector_column": vector_column, **shared})
 
 
@@ -219,7 +236,7 @@ def _given_anew(context: typer.Context, *, update: bool) -> dict[str, Any]:
     flag = "--update" if update else "--from"
     if given.pop("from_run", None) and given.pop("update", None):
         raise UsageError("--from and --update do not go together", "Do one after the other.")
-    fixed = ["against", "vector_column", "rerank", "band", "dry_run"] + (
+    fixed = ["against", "vector_column", "rerank", "band", "fast", "recall", "dry_run"] + (
         ["threshold"] if update else []
     )
     for name in fixed:

@@ -13,6 +13,7 @@ from typer.exceptions import Abort, TyperException
 from sbert_cluster.cli.browse import browse
 from sbert_cluster.cli.calibrate import calibrate
 from sbert_cluster.cli.dedup import dedup
+from sbert_cluster.cli.distill import distill
 from sbert_cluster.cli.embed import embed
 from sbert_cluster.cli.evaluate import evaluate
 from sbert_cluster.cli.flags import Narration
@@ -61,6 +62,7 @@ app.command()(browse)
 app.command()(search)
 app.command()(embed)
 app.command()(train)
+app.command()(distill)
 app.command()(calibrate)
 app.command()(evaluate)
 app.command()(info)

@@ -12,7 +12,14 @@ from typing import Any
 
 from sbert_cluster.engines.forecast import ClusterPlan
 from sbert_cluster.evaluation.clusters import ClusterScores
-from sbert_cluster.pipeline import AssignResult, EmbedResult, Info, Plan, SearchResult
+from sbert_cluster.pipeline import (
+    AssignResult,
+    DistillResult,
+    EmbedResult,
+    Info,
+    Plan,
+    SearchResult,
+)
 from sbert_cluster.progress import Progress
 from sbert_cluster.report.escape import visible
 from sbert_cluster.report.figures import count, similarity
@@ -99,6 +106,27 @@ class Narrator:
             length = result.manifest.model["max_seq_length"]
             self._say(f"{counts['truncated']:,} texts were cut at {length} tokens")
         self._say(f"{rows:,} vectors of {width} numbers → {target}")
+
+    def show_distilled(self, result: DistillResult) -> None:
+        """Say how near a student comes to its teacher."""
+        if self._json:
+            print_json(result.manifest.to_dict())
+        if self._quiet:
+            return
+        if result.measures:
+            self._say(
+                f"on texts held out, mean cosine to the model: {result.measures['cosine']:.3f}"
+            )
+        for name, share in result.measures.items():
+            if name.startswith("rows_stay"):
+                _, _, recall, _, threshold = name.split("_")
+                self._say(
+                    f"{share:.1%} of the texts have to be read to find {float(recall):.0%} of the "
+                    f"pairs at {threshold}"
+                )
+        self._say(
+            f"student of {count(result.manifest.counts['tokens'], 'token')} → {result.folder}"
+        )
 
     def show_search(self, result: SearchResult, target: Path | None) -> None:
         """Print the hits, or say where they are."""

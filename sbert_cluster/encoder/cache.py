@@ -35,6 +35,8 @@ CREATE TABLE IF NOT EXISTS embeddings (
 """
 _FILES = "[0-9a-f]" * 32 + "-*.sqlite"
 """Names of cache files: the folder may hold files of others."""
+STUDENTS = "students"
+"""Folder for what static students are made from: the vectors of models' vocabularies."""
 _PATIENCE = 120
 """Seconds to wait for another run that writes to the same file."""
 _LOOKUP = 400
@@ -251,6 +253,9 @@ def clear_cache(folder: Path) -> int:
         freed += file.bytes
         for path in folder.glob(f"{file.path.name}*"):
             path.unlink(missing_ok=True)
+    for path in (folder / STUDENTS).glob("*.npy"):
+        freed += path.stat().st_size
+        path.unlink(missing_ok=True)
     return freed
 
 

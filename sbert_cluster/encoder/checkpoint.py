@@ -2,7 +2,8 @@
 
 Two layouts are understood: that of sentence-transformers (``modules.json`` with Transformer,
 Pooling, Dense and Normalize) and a plain Hugging Face encoder checkpoint, which gets mean pooling
-(Reimers & Gurevych 2019, section 3: the default of SBERT). Only JSON and safetensors are opened, so
+(Reimers & Gurevych 2019, section 3: the default of SBERT). Static models have layouts of their own,
+see :mod:`~sbert_cluster.encoder.static`. Only JSON, safetensors and plain text are opened, so
 nothing in the folder can run code. Importing this module loads no torch.
 """
 
@@ -15,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sbert_cluster.encoder import static
 from sbert_cluster.encoder.locate import BUNDLED_SHA256, _bundled_folder, locate_model
 from sbert_cluster.errors import ModelError, UsageError
 from sbert_cluster.types import ModelFingerprint
@@ -42,6 +44,9 @@ TOKENIZER_FILES = (
     "spiece.model",
 )
 """What the tokenizer is made of; files that are absent do not count."""
+
+_SUPPORTED = r"Transformer(, Pooling)?(, Dense)*(, Normalize)*|StaticEmbedding(, Normalize)*"
+"""Modules of sentence-transformers in the orders that are understood."""
 
 OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet")
 """Architectures whose positions start behind the number of the padding token."""
@@ -89,6 +94,11 @@ class Checkpoint:
     """What the vectors depend on."""
 
     @property
+    def is_static(self) -> bool:
+        """Whether a text's vector is an average of token vectors, with no transformer."""
+        return self.architecture == static.ARCHITECTURE
+
+    @property
     def whole(self) -> ModelFingerprint:
         """The fingerprint of the vectors before they are shortened."""
         return replace(self.fingerprint, dimensions=self.dimensions)
@@ -111,6 +121,8 @@ def open_checkpoint(
         UsageError: If it makes fewer dimensions than are asked for.
     """
     root = locate_model(name)
+    if place := _static_place(root, name):
+        return _open_static(place, root, name, prompt, dimensions)
     modules = _read_modules(root, name)
     folder = root / modules[0]["path"]
     config = _read_json(folder / "config.json", name)
@@ -150,6 +162,53 @@ def open_checkpoint(
     return replace(checkpoint, fingerprint=_with_key(checkpoint))
 
 
+def _static_place(root: Path, name: str) -> Path | None:
+    """Folder (or file) of the token vectors, if the model is static."""
+    if static.is_word_vectors(root):
+        return root
+    if (root / "modules.json").exists():
+        modules = _read_modules(root, name)
+        return root / modules[0]["path"] if modules[0]["kind"] == "StaticEmbedding" else None
+    config = root / "config.json"
+    found = _read_json(config, name) if config.exists() else {}
+    return root if static.is_model2vec(root, found) else None
+
+
+def _open_static(
+    place: Path, root: Path, name: str, prompt: str | None, dimensions: int | None
+) -> Checkpoint:
+    """A static model: a table of token vectors and a tokenizer, or a text file of word vectors."""
+    is_folder = place.is_dir()
+    weights = _find_weights(place, name) if is_folder else (place,)
+    made = static.table_shape(weights[0], name)[1]
+    config, extras = static.read_config(place), _read_extras(root) if is_folder else {}
+    prompts, prompt_name = _read_prompts(extras, prompt)
+    length = int(config.get("max_length") or static.NO_LIMIT)
+    checkpoint = Checkpoint(
+        folder=place,
+        config=config,
+        weights=weights,
+        architecture=static.ARCHITECTURE,
+        pooling=("mean",),
+        pool_prompt=True,
+        dense=(),
+        lower_case=False,
+        max_seq_length=length,
+        prompts=prompts,
+        prompt_name=prompt_name,
+        dimensions=made,
+        fingerprint=ModelFingerprint(
+            name=name,
+            sha256=_sha256_of(weights),
+            pooling="mean",
+            dimensions=_kept_dimensions(made, dimensions, extras, name),
+            max_seq_length=length,
+            prompt=prompts[prompt_name] if prompt_name else prompt or "",
+        ),
+    )
+    return replace(checkpoint, fingerprint=_with_key(checkpoint))
+
+
 def _read_modules(root: Path, name: str) -> list[dict[str, str]]:
     """The modules as ``kind`` and ``path``, transformer first; plain checkpoints get a default."""
     if not (root / "modules.json").exists():
@@ -170,10 +229,11 @@ def _read_modules(root: Path, name: str) -> list[dict[str, str]]:
         modules.append({"kind": kind.rpartition(".")[2], "path": path})
     made_of = ", ".join(module["kind"] for module in modules)
     # Dense before Pooling, or Normalize before Dense, would give other vectors.
-    if not re.fullmatch(r"Transformer(, Pooling)?(, Dense)*(, Normalize)*", made_of):
+    if not re.fullmatch(_SUPPORTED, made_of):
         raise ModelError(
             f"model {name!r} is made of {made_of or 'no modules'}",
-            "Transformer, Pooling, Dense and Normalize are supported, in this order.",
+            "Transformer, Pooling, Dense and Normalize are supported, in this order, and "
+            "StaticEmbedding with Normalize.",
         )
     return modules
 
@@ -356,7 +416,8 @@ def _with_key(checkpoint: Checkpoint) -> ModelFingerprint:
     parts += [checkpoint.lower_case, checkpoint.pool_prompt]
     for layer in checkpoint.dense:
         parts += [layer.activation, _sha256_of((layer.folder / "model.safetensors",))]
-    for file in ("config.json", *TOKENIZER_FILES):
+    files = ("config.json", *TOKENIZER_FILES) if checkpoint.folder.is_dir() else ()
+    for file in files:
         path = checkpoint.folder / file
         parts.append(_sha256_of((path,)) if path.exists() else "")
     digest.update(json.dumps(parts).encode())

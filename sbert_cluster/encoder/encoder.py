@@ -21,6 +21,7 @@ from sbert_cluster.encoder.device import Place, choose_places
 from sbert_cluster.encoder.dimensions import shortened
 from sbert_cluster.encoder.generic import GenericBody
 from sbert_cluster.encoder.packed import PackedBody
+from sbert_cluster.encoder.static import Bags, StaticBody
 from sbert_cluster.encoder.tokens import FIRST_REACH, Tokenizer
 from sbert_cluster.encoder.weights import is_supported
 from sbert_cluster.errors import TextError
@@ -29,6 +30,13 @@ from sbert_cluster.options import EncodeOptions, LongTexts, Precision
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.types import Embeddings, ModelFingerprint, Vectors
 
+Body = PackedBody | GenericBody | StaticBody
+"""What makes vectors of a batch of token numbers."""
+
+_STATIC_TOKENS = 131_072
+"""Tokens in one pass of a static model: there is little to compute, so little to hold back."""
+_TOKENS_ALONE = 1_024
+"""Tokens of the vocabulary that are read at a time."""
 _ROWS_COPIED = 65_536
 """Vectors copied at a time, where they may be held in a file."""
 
@@ -66,7 +74,7 @@ class Encoder:
 
     def __post_init__(self) -> None:
         self._places: tuple[Place, ...] = ()
-        self._bodies: list[PackedBody | GenericBody] = []
+        self._bodies: list[Body] = []
         self._tokenizer: Tokenizer | None = None
 
     @classmethod
@@ -92,6 +100,9 @@ class Encoder:
         Raises:
             UsageError: If the device asked for is absent.
         """
+        if not self._places and self.checkpoint.is_static:
+            why = "a static model only looks vectors up and adds them, which is done in fp32"
+            self._places = (Place("cpu", Precision.FP32, why),)
         if not self._places:
             self._places = choose_places(self.options.device, self.options.precision)
         return self._places
@@ -150,6 +161,45 @@ class Encoder:
         except TextError as error:
             raise error.at(texts.index(distinct[error.position])) from error
         return self._repeated(made, index)
+
+    def bags(
+        self, texts: Sequence[str], progress: Progress = silent
+    ) -> tuple[Bags, NDArray[np.bool_]]:
+        """The texts' tokens alone, as a static student of this model reads them.
+
+        Args:
+            texts: n texts.
+            progress: Told the number of texts done.
+
+        Returns:
+            The tokens, and bool[n]: the text is longer than the model reads.
+        """
+        tokenizer, parts, long = Tokenizer(self.checkpoint), [], [np.empty(0, np.bool_)]
+        for part in windows(texts, longest=FIRST_REACH * self.checkpoint.max_seq_length):
+            bags, cut = tokenizer.bags(texts[part])
+            parts.append(bags)
+            long.append(cut)
+            progress("tokenising", part.stop, len(texts), "texts")
+        return Bags.joined(parts), np.concatenate(long)
+
+    def vocabulary(self, progress: Progress = silent) -> Vectors:
+        """The vector of each token of the vocabulary, read alone.
+
+        Args:
+            progress: Told the number of tokens done.
+
+        Returns:
+            Unit vectors, float32[vocabulary, dimensions].
+        """
+        tokenizer, body = Tokenizer(self.checkpoint), self._loaded()[0]
+        width, count = self.fingerprint.dimensions, tokenizer.vocabulary
+        made = np.empty((count, width), np.float32)
+        for start in range(0, count, _TOKENS_ALONE):
+            stop = min(start + _TOKENS_ALONE, count)
+            sequences = [tokenizer.alone(token) for token in range(start, stop)]
+            made[start:stop] = shortened(body(sequences, tokenizer.skipped).numpy(), width)
+            progress("reading the vocabulary", stop, count, "tokens")
+        return made
 
     def count_cached(self, texts: Sequence[str]) -> int:
         """How many of the distinct texts need no encoding; makes no cache where there is none."""
@@ -245,7 +295,8 @@ class Encoder:
     @property
     def batch_tokens(self) -> int:
         """Tokens in one forward pass."""
-        return self.options.batch_tokens or default_batch_tokens(self.place)
+        usual = _STATIC_TOKENS if self.checkpoint.is_static else default_batch_tokens(self.place)
+        return self.options.batch_tokens or usual
 
     def windows(
         self, texts: Sequence[str], rows: NDArray[np.int64]
@@ -256,7 +307,9 @@ class Encoder:
         for cut in windows(missing, longest=longest):
             yield rows[cut], missing[cut]
 
-    def _loaded(self) -> list[PackedBody | GenericBody]:
+    def _loaded(self) -> list[Body]:
+        if not self._bodies and self.checkpoint.is_static:
+            self._bodies = [StaticBody(self.checkpoint)]
         if not self._bodies:
             kind = PackedBody if is_supported(self.checkpoint) else GenericBody
             self._bodies = [kind(self.checkpoint, place) for place in self.places]
@@ -300,7 +353,8 @@ class Encoder:
 
     @contextmanager
     def _open_cache(self) -> Iterator[EmbeddingCache | None]:
-        if not self.options.use_cache:
+        # Vectors of a static model are made faster than they are looked up.
+        if not self.options.use_cache or self.checkpoint.is_static:
             yield None
             return
         folder = self.options.cache_dir or default_cache_dir()
@@ -352,6 +406,6 @@ def default_batch_tokens(place: Place) -> int:
     return {"cuda": 65_536, "mps": 16_384}[kind]
 
 
-def _through(body: PackedBody | GenericBody, skipped: int, ids: list[list[int]]) -> Vectors:
+def _through(body: Body, skipped: int, ids: list[list[int]]) -> Vectors:
     vectors: Vectors = body(ids, skipped).numpy()
     return vectors

@@ -7,6 +7,7 @@ import re
 from functools import partial
 from pathlib import Path
 
+from sbert_cluster.encoder.static import is_word_vectors
 from sbert_cluster.errors import ModelError
 from sbert_cluster.options import DEFAULT_MODEL
 
@@ -20,7 +21,7 @@ _HUB_LEFT_OUT = ["onnx/*", "openvino/*", "*.onnx", "coreml/*"]
 
 
 def locate_model(name: str) -> Path:
-    """Find the folder of a model: the bundled one, a folder, or a hub id.
+    """Find a model: the bundled one, a folder, a file of word vectors, or a hub id.
 
     A hub id (``org/name``) is looked for in the local hub cache first; only what is not there is
     downloaded, and nothing but the name leaves the machine.
@@ -29,7 +30,7 @@ def locate_model(name: str) -> Path:
         ModelError: If there is no such model.
     """
     folder = _expanded(name)
-    if folder.is_dir():
+    if folder.is_dir() or is_word_vectors(folder):
         return folder
     if name in BUNDLED_NAMES:
         return _bundled_folder()

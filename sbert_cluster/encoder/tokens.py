@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbert_cluster.encoder.checkpoint import Checkpoint
+from sbert_cluster.encoder.static import Bags, load_static_tokenizer
 from sbert_cluster.errors import ModelError, TextError, UsageError
 from sbert_cluster.options import LongTexts
 
@@ -131,6 +132,25 @@ class Tokenizer:
             truncated=none if self._chunks else long,
             chunked=long if self._chunks else none,
         )
+
+    def bags(self, texts: Sequence[str]) -> tuple[Bags, NDArray[np.bool_]]:
+        """The texts' own tokens, without special ones and without the prompt.
+
+        Returns:
+            The tokens, and bool[n]: what lies beyond the model's length was cut off.
+        """
+        sequences, long = self._truncate(texts)
+        before, behind = len(self._frame.before), len(self._frame.behind)
+        return Bags.of(row[before : max(before, len(row) - behind)] for row in sequences), long
+
+    def alone(self, token: int) -> list[int]:
+        """A sequence of one token, with the special tokens and the prompt around it."""
+        return [*self._frame.before.tolist(), token, *self._frame.behind.tolist()]
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of tokens there are."""
+        return int(self._tokenizer.get_vocab_size())
 
     def _truncate(self, texts: Sequence[str]) -> tuple[list[NDArray[np.int32]], NDArray[np.bool_]]:
         """The first tokens of each text, and whether it has more.
@@ -296,6 +316,8 @@ def load_tokenizer(checkpoint: Checkpoint) -> tokenizers.Tokenizer:
 
     path = checkpoint.folder / "tokenizer.json"
     try:
+        if checkpoint.is_static:
+            return load_static_tokenizer(checkpoint.folder)
         if path.exists():
             return tokenizers.Tokenizer.from_file(str(path))
         return _convert(checkpoint)

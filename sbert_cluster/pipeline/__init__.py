@@ -1,14 +1,15 @@
 """The Python API itself: compositions of the stages, with progress by callback.
 
 Every function has the parameters of the command of the same name; nothing here prints.
-inputs · shared · comparing · dedup · finished · rethreshold · update · index · search · embed ·
-groups (describe · groups_folder · edit_groups · assign_groups) · evaluate_clusters · labels ·
-train · calibrate · evaluate · plan · info · writing.
+inputs · shared · comparing · dedup · fast (student) · finished · rethreshold · update · index ·
+search · embed · groups (describe · groups_folder · edit_groups · assign_groups) ·
+evaluate_clusters · labels · train · distill · calibrate · evaluate · plan · info · writing.
 """
 
 from sbert_cluster.pipeline.assign_groups import AssignResult, assign_groups
 from sbert_cluster.pipeline.calibrate import calibrate_threshold, survey
 from sbert_cluster.pipeline.dedup import dedup
+from sbert_cluster.pipeline.distill import DistillResult, distill
 from sbert_cluster.pipeline.edit_groups import edit_groups
 from sbert_cluster.pipeline.embed import EmbedResult, embed
 from sbert_cluster.pipeline.evaluate import evaluate
@@ -26,6 +27,7 @@ from sbert_cluster.pipeline.update import update
 
 __all__ = [
     "AssignResult",
+    "DistillResult",
     "EmbedResult",
     "Hits",
     "Index",
@@ -39,6 +41,7 @@ __all__ = [
     "calibrate_threshold",
     "clear_cache",
     "dedup",
+    "distill",
     "edit_groups",
     "embed",
     "evaluate",

@@ -14,6 +14,7 @@ from sbert_cluster.duplicates.grouping import UnitSimilarity, best_rows, expand,
 from sbert_cluster.duplicates.keep import visiting_rank
 from sbert_cluster.duplicates.ladder import lift, pairs_of_rows
 from sbert_cluster.duplicates.rerank import with_reasons
+from sbert_cluster.encoder.encoder import Encoder
 from sbert_cluster.engines import Engine, open_engine
 from sbert_cluster.meter import Stopwatch, peak_memory_bytes, versions
 from sbert_cluster.neighbors.histogram import nearest_histogram
@@ -23,6 +24,7 @@ from sbert_cluster.options import (
     DedupOptions,
     EncodeOptions,
     EngineOptions,
+    FastOptions,
     Grouping,
     KeepRule,
     OutputOptions,
@@ -36,6 +38,7 @@ from sbert_cluster.pipeline.comparing import (
     refuse_flood,
     refuse_flood_between,
 )
+from sbert_cluster.pipeline.fast import choose_fast, embed_some
 from sbert_cluster.pipeline.inputs import (
     Inputs,
     UnitVectors,
@@ -82,6 +85,8 @@ def dedup(
     rerank: str | None = None,
     band: tuple[float, float] | None = None,
     against: Inputs | None = None,
+    fast: bool = False,
+    recall: float | None = None,
     vector_column: str | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
@@ -104,6 +109,10 @@ def dedup(
         band: Similarities (low, high) between which it decides; pairs from ``high`` on count
             without being asked about. None: around the threshold.
         against: Another input: only rows that repeat one of its rows are removed.
+        fast: Whether a static student of the model chooses the rows that are encoded at all. A few
+            pairs are then missing; the manifest says how many at most.
+        recall: Share of the pairs, in (0, 1), that ``fast`` is to find with 95 % confidence; None:
+            0.99.
         vector_column: Column of vectors made elsewhere; nothing is encoded then.
         output: A run folder, or a file for the kept rows; None: nothing is written.
         overwrite: Whether an existing result may be replaced.
@@ -133,7 +142,11 @@ def dedup(
     write = OutputOptions(output=Path(output) if output else None, overwrite=overwrite)
     read, encode = read_options(shared, vector_column), encode_options(shared)
     run_on = engine_options(shared)
-    job = Job(read, encode, decide, write, seed, progress, yes=yes, notes=cut.notes, run_on=run_on)
+    look = choose_fast(fast, recall, against is None and vector_column is None, run_on)
+    job = Job(
+        read, encode, decide, write, seed, progress,
+        yes=yes, notes=cut.notes, run_on=run_on, fast=look,
+    )  # fmt: skip
     return job.run(inputs, against)
 
 
@@ -170,6 +183,8 @@ class Job:
     """What was decided before it began, for the user."""
     run_on: EngineOptions = LOCALLY
     """Where to encode and compare."""
+    fast: FastOptions | None = None
+    """How to look at fewer rows; None: all are encoded."""
 
     def run(self, inputs: Inputs, against: Inputs | None) -> DedupResult:
         """Read, encode, compare, decide and write."""
@@ -192,7 +207,7 @@ class Job:
                 self.known.check(corpus, encoder.fingerprint.key if encoder else "")
         with watch.stage("encode"):
             corpora = [corpus] if other is None else [corpus, other]
-            made = embed_units(corpora, texts + other_texts, encoder, self.progress, engine)
+            made = self._embedded(corpora, texts + other_texts, encoder, engine)
         comparing = Comparing.planned(
             self.decide.lowest, self.encode, made.device, self.progress, engine
         )
@@ -201,7 +216,7 @@ class Job:
         else:
             compared = self._between(made, comparing, Sides(made.units, len(corpus)), watch)
         with watch.stage("compare"):
-            histogram = nearest_histogram(made.embeddings.vectors, seed=self.seed)
+            histogram = nearest_histogram(made.compared, seed=self.seed)
         manifest = self.manifest(corpus, other, made, compared, histogram, watch)
         result = DedupResult(
             corpus,
@@ -215,6 +230,14 @@ class Job:
         )
         return write_dedup(result, destination, watch, self.progress)
 
+    def _embedded(
+        self, corpora: list[Corpus], texts: list[str], encoder: Encoder | None, engine: Engine
+    ) -> UnitVectors:
+        if self.fast is None or encoder is None:
+            return embed_units(corpora, texts, encoder, self.progress, engine)
+        threshold, progress = self.decide.lowest, self.progress
+        return embed_some(corpora, texts, encoder, self.fast, threshold, self.seed, progress)
+
     def _within(
         self,
         made: UnitVectors,
@@ -223,11 +246,11 @@ class Job:
         texts: list[str],
         watch: Stopwatch,
     ) -> Compared:
-        vectors = made.embeddings.vectors
+        vectors = made.compared
         with watch.stage("compare"):
             if not self.yes:
                 refuse_flood(vectors, self.decide.lowest, self.seed)
-            join = compare_within(made.units, vectors, comparing, self.known)
+            join = made.seen_as(compare_within(made.units, vectors, comparing, self.known))
         with watch.stage("decide"):
             return self.decided(made, rank, join, texts)
 
@@ -273,7 +296,7 @@ class Job:
             device=made.device,
             precision=made.precision,
             counts=_counts(len(corpus), made, compared),
-            search={**asdict(compared.certificate), "copies": _COPIES},
+            search={**asdict(compared.certificate), "copies": _COPIES, **made.facts},
             timings_s=watch.read(),
             peak_memory_bytes=peak_memory_bytes(),
             versions=versions(),
@@ -297,6 +320,8 @@ class Job:
             "grouping": str(self.decide.grouping),
             "rerank": self.decide.rerank,
             "band": list(self.decide.asked_band) if self.decide.rerank else None,
+            "fast": self.fast is not None,
+            "recall": self.fast.recall if self.fast else None,
             "against": None if other is None else [source.path for source in other.sources],
             "text_columns": list(self.read.text_columns),
             "id_column": self.read.id_column,

@@ -67,6 +67,11 @@ class FinishedRun:
                 f"in {folder} a cross-encoder decided, and what it refused is not stored",
                 "Run dedup anew on its input.",
             )
+        if not manifest["search"]["exhaustive"]:
+            raise UsageError(
+                f"{folder} was made with --fast, so not all of its pairs are known",
+                "Run dedup anew on its input, with --fast or without.",
+            )
         other = manifest.get("against")
         return cls(
             folder,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from sbert_cluster.duplicates.ladder import Units, units_of_texts, units_of_vect
 from sbert_cluster.encoder.encoder import Encoder
 from sbert_cluster.engines import HERE, Engine
 from sbert_cluster.errors import InputError, TextError
+from sbert_cluster.neighbors.join import Join
 from sbert_cluster.options import EncodeOptions, ReadOptions
 from sbert_cluster.progress import Progress
-from sbert_cluster.types import Corpus, Embeddings, ModelFingerprint
+from sbert_cluster.types import Corpus, Embeddings, ModelFingerprint, Rows, Vectors
 
 Inputs = str | Path | pl.DataFrame | Sequence[str | Path]
 """A file, a glob, ``-`` for stdin, several of these, or a frame."""
@@ -65,6 +66,36 @@ class UnitVectors:
     """Number format in which they were made; ``given`` if they came with the rows."""
     notes: tuple[str, ...] = ()
     """How the texts were read, where that was not asked for in so many words."""
+    read: Rows | None = None
+    """int64[k]: the units that have a vector, rising; the others are similar to nothing. None: all
+    have one."""
+    looked_at: int = 0
+    """Units among which those were found, all pairs of them compared; where ``read`` is given."""
+    recall: tuple[float, float, float] | None = None
+    """Share of pairs that lie among those, and its 95 % interval."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """How those were chosen, for ``run.json``."""
+
+    @property
+    def compared(self) -> Vectors:
+        """Vectors of the units that have one."""
+        vectors = self.embeddings.vectors
+        return vectors if self.read is None else vectors[self.read]
+
+    def seen_as(self, join: Join) -> Join:
+        """Pairs of the vectors compared as pairs of units."""
+        if self.read is None:
+            return join
+        pairs, units = join.pairs, len(self.units)
+        pairs = replace(pairs, left=self.read[pairs.left], right=self.read[pairs.right])
+        certificate = replace(
+            join.certificate,
+            exhaustive=False,
+            pairs_possible=units * (units - 1) // 2,
+            pairs_compared=self.looked_at * (self.looked_at - 1) // 2,
+            recall=self.recall,
+        )
+        return Join(pairs, certificate)
 
 
 def embed_units(

@@ -1,0 +1,364 @@
+"""From texts to pairs: a full run, ``--fast``, a static student alone, SemHash, and mining."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.harness import (
+    RESULTS,
+    ROOT,
+    Report,
+    Settings,
+    Table,
+    in_fresh_process,
+    peak_memory_mib,
+    say,
+)
+from benchmarks.texts import data_folder
+from sbert_cluster.types import Vectors
+
+THRESHOLD = 0.9
+SIZES = (100_000, 200_000, 1_000_000)
+QUESTIONS = 50_000
+MOST_FULL = 200_000
+"""Headlines that are run in full at most."""
+PATIENCE_S = 600.0
+"""Beyond, a peer is extrapolated from a sample, and this is said."""
+_SAMPLE = 2_000
+"""Texts that sentence-transformers encodes for that,"""
+_MINED = 20_000
+"""and vectors that it mines."""
+_MARGIN = 0.01
+"""How far bf16 may see a pair below the threshold; it moves similarities by 0.003."""
+_FULL, _FAST = "sbert-cluster", "sbert-cluster --fast"
+_STUDENT, _SEMHASH = "sbert-cluster, a student alone", "SemHash, the same student"
+_MINING = "sentence-transformers encode + mining"
+
+Found = NDArray[np.int64]
+"""int64[m]: pairs of rows as left · n + right, rising."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What one contender took and found."""
+
+    seconds: float
+    peak_mib: float
+    pairs: Found | None = None
+    """None: it was extrapolated, or its pairs are not comparable."""
+    extrapolated: bool = False
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Race:
+    """All contenders on the same texts."""
+
+    corpus: str
+    texts: list[str]
+    wanted: Found
+    """The full answer."""
+    taken: dict[str, Taken] = field(default_factory=dict)
+
+    def described(self) -> dict[str, Any]:
+        """For the JSON."""
+        return {
+            "corpus": self.corpus,
+            "rows": len(self.texts),
+            "threshold": THRESHOLD,
+            "pairs": len(self.wanted),
+            "contenders": {
+                name: {
+                    "seconds": taken.seconds,
+                    "extrapolated": taken.extrapolated,
+                    "peak_mib": taken.peak_mib,
+                    "pairs": None if taken.pairs is None else len(taken.pairs),
+                    "recall": self.recall(name),
+                    **taken.facts,
+                }
+                for name, taken in self.taken.items()
+            },
+        }
+
+    def recall(self, name: str) -> float | None:
+        """Share of the full answer that a contender found."""
+        pairs = self.taken[name].pairs
+        if pairs is None or not len(self.wanted):
+            return None
+        return float(np.isin(self.wanted, pairs).mean())
+
+
+def run(settings: Settings) -> Report:
+    """Race on headlines of all sizes, and on questions."""
+    notes = _missing()
+    sizes = (20_000,) if settings.quick else SIZES
+    races = []
+    headlines, student = headline_texts(sizes[-1]), tempfile.mkdtemp()
+    in_fresh_process(make_student, headlines[: sizes[0]], student)
+    wanted = full_answer(headlines)
+    for size in sizes:
+        race = Race("headlines", headlines[:size], first_rows(wanted, len(headlines), size))
+        contend(race, contenders(size), student)
+        races.append(race)
+    questions = _texts("qqp_questions.parquet", sizes[0] if settings.quick else QUESTIONS)
+    race = Race("Quora questions", questions, full_answer(questions))
+    contend(race, [_FULL, _FAST], student)
+    races.append(race)
+    return report(races, notes, draw=not settings.quick)
+
+
+def contenders(size: int) -> list[str]:
+    """Who takes part with so many headlines."""
+    names = [_FAST, _STUDENT, *([_SEMHASH] if not _missing() else []), _MINING]
+    return [_FULL, *names] if size <= MOST_FULL else names[:2]
+
+
+def contend(race: Race, names: Sequence[str], student: str) -> None:
+    """Run contenders, each in a process of its own."""
+    for name in names:
+        race.taken[name] = in_fresh_process(_WORK[name], race.texts, student)
+        say(f"{race.corpus} {len(race.texts):,} {name} {race.taken[name].seconds:.1f} s")
+
+
+def report(races: list[Race], notes: list[str], *, draw: bool) -> Report:
+    """All that was found."""
+    if draw:
+        _draw(races, RESULTS / "fast.svg")
+    results = {"races": [race.described() for race in races]}
+    return Report("From texts to pairs", results, [_table(race) for race in races],
+                  [*notes, *_notes()])  # fmt: skip
+
+
+def headline_texts(rows: int) -> list[str]:
+    """Different headlines in the order of the file."""
+    return _texts("headlines.parquet", rows)
+
+
+def _texts(file: str, rows: int) -> list[str]:
+    import polars as pl
+
+    path = data_folder() / file
+    if path.exists():
+        texts = pl.read_parquet(path)["text"]
+    else:
+        texts = pl.read_csv(ROOT / "sample_data" / "questions.csv")["question"].drop_nulls()
+    return texts.unique(maintain_order=True).head(rows).to_list()
+
+
+def full_answer(texts: list[str], quick: Vectors | None = None) -> Found:
+    """Every pair at the threshold by vectors in fp32, found through bf16 where that is fast.
+
+    Args:
+        texts: n different texts.
+        quick: float32[n, d], vectors made in bf16; None: they are made, or read from the cache.
+    """
+    from sbert_cluster.encoder.device import has_bf16_products
+    from sbert_cluster.encoder.encoder import Encoder
+    from sbert_cluster.neighbors.join import find_pairs
+    from sbert_cluster.options import EncodeOptions, Precision
+
+    exact = Encoder.open(EncodeOptions(precision=Precision.FP32))
+    if quick is None:
+        precision = Precision.BF16 if has_bf16_products() else Precision.FP32
+        quick = Encoder.open(EncodeOptions(precision=precision)).encode(texts).vectors
+    near = find_pairs(quick, THRESHOLD - _MARGIN).pairs
+    rows = np.unique(np.concatenate([near.left, near.right]))
+    vectors = exact.encode([texts[row] for row in rows.tolist()]).vectors
+    pairs = find_pairs(vectors, THRESHOLD).pairs
+    return numbered(rows[pairs.left], rows[pairs.right], len(texts))
+
+
+def numbered(left: NDArray[np.int64], right: NDArray[np.int64], rows: int) -> Found:
+    """Pairs as numbers."""
+    found: Found = np.unique(np.minimum(left, right) * rows + np.maximum(left, right))
+    return found
+
+
+def first_rows(found: Found, rows: int, size: int) -> Found:
+    """The pairs among the first rows, numbered for them alone."""
+    left, right = found // rows, found % rows
+    inside = right < size
+    return numbered(left[inside], right[inside], size)
+
+
+def make_student(texts: list[str], folder: str) -> None:
+    """A student of the default model, trained on these texts."""
+    import polars as pl
+
+    from sbert_cluster import distill
+
+    frame = pl.DataFrame({"text": texts})
+    distill(frame, output=Path(folder) / "student", rows=min(len(texts), 40_000))
+
+
+def _full(texts: list[str], student: str) -> Taken:
+    del student
+    return _dedup(texts)
+
+
+def _fast(texts: list[str], student: str) -> Taken:
+    del student
+    return _dedup(texts, fast=True)
+
+
+def _student(texts: list[str], student: str) -> Taken:
+    return _dedup(texts, model=str(Path(student) / "student"))
+
+
+def _dedup(texts: list[str], **options: Any) -> Taken:
+    """One run with an empty cache, importing and loading included."""
+    begun = time.perf_counter()
+    import polars as pl
+
+    from sbert_cluster import dedup
+
+    frame = pl.DataFrame({"text": texts})
+    with tempfile.TemporaryDirectory() as cache:
+        result = dedup(frame, threshold=THRESHOLD, cache_dir=cache, **options)
+    seconds = time.perf_counter() - begun
+    manifest, pairs = result.manifest, result.pairs
+    facts = {"search": manifest.search, "timings_s": manifest.timings_s,
+             "notes": list(manifest.notes), "removed": manifest.counts["removed"]}  # fmt: skip
+    return Taken(
+        seconds, peak_memory_mib(), numbered(pairs.left, pairs.right, len(texts)), facts=facts
+    )
+
+
+def _semhash(texts: list[str], student: str) -> Taken:
+    from model2vec import StaticModel
+    from semhash import SemHash
+    from tokenizers import Tokenizer
+
+    from sbert_cluster.encoder.checkpoint import open_checkpoint
+    from sbert_cluster.encoder.static import load_table
+
+    folder = Path(student) / "student"
+    begun = time.perf_counter()
+    table = load_table(open_checkpoint(str(folder)))
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    model = StaticModel(table, tokenizer, normalize=True)
+    index = SemHash.from_records(texts, model=model)
+    result = index.self_deduplicate(threshold=THRESHOLD)
+    seconds = time.perf_counter() - begun
+    return Taken(seconds, peak_memory_mib(), None, facts={"removed": len(result.filtered)})
+
+
+def _mining(texts: list[str], student: str) -> Taken:
+    """``encode`` and ``paraphrase_mining_embeddings``, at least of a sample."""
+    del student
+    begun = time.perf_counter()
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.util import paraphrase_mining_embeddings
+
+    from sbert_cluster.encoder.locate import locate_model
+    from sbert_cluster.options import DEFAULT_MODEL
+
+    model = SentenceTransformer(str(locate_model(DEFAULT_MODEL)), device="cpu")
+    loaded = time.perf_counter() - begun
+    model.encode(texts[:64])
+    encode, _ = _timed(lambda: model.encode(texts[:_SAMPLE]))
+    few = np.random.default_rng(0).normal(size=(min(_MINED, len(texts)), 384)).astype(np.float32)
+    import torch
+
+    sample = torch.nn.functional.normalize(torch.from_numpy(few), dim=1)
+    mine, _ = _timed(lambda: paraphrase_mining_embeddings(sample))
+    n = len(texts)
+    expected = loaded + encode * n / _SAMPLE + mine * (n / len(few)) ** 2
+    if expected > PATIENCE_S:
+        return Taken(expected, peak_memory_mib(), extrapolated=True)
+    begun = time.perf_counter()
+    vectors = model.encode(texts, convert_to_tensor=True)
+    found = [
+        (int(i), int(j))
+        for score, i, j in paraphrase_mining_embeddings(vectors)
+        if score >= THRESHOLD
+    ]
+    seconds = loaded + time.perf_counter() - begun
+    left, right = np.array(found, np.int64).reshape(-1, 2).T
+    return Taken(seconds, peak_memory_mib(), numbered(left, right, n))
+
+
+def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    begun = time.perf_counter()
+    result = work()
+    return time.perf_counter() - begun, result
+
+
+_WORK: dict[str, Callable[[list[str], str], Taken]] = {
+    _FULL: _full,
+    _FAST: _fast,
+    _STUDENT: _student,
+    _SEMHASH: _semhash,
+    _MINING: _mining,
+}
+
+
+def _missing() -> list[str]:
+    """A note where SemHash is not installed."""
+    if all(importlib.util.find_spec(name) for name in ("semhash", "model2vec")):
+        return []
+    return ["SemHash is not installed (pip install semhash==0.5.0), so it is left out."]
+
+
+def _table(race: Race) -> Table:
+    rows = []
+    for name, taken in race.taken.items():
+        recall = race.recall(name)
+        rows.append(
+            [
+                name,
+                f"{'≈ ' if taken.extrapolated else ''}{taken.seconds:,.1f}",
+                "" if taken.pairs is None else f"{len(taken.pairs):,}",
+                "" if recall is None else f"{recall:.2%}",
+                f"{taken.peak_mib:,.0f}",
+            ]
+        )
+    title = f"{len(race.texts):,} {race.corpus}, t = {THRESHOLD}, {len(race.wanted):,} pairs"
+    return Table(title, ("", "seconds", "pairs", "of all pairs", "peak MiB"), rows)
+
+
+def _draw(races: list[Race], path: Path) -> None:
+    """Seconds against the number of headlines, as a picture."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    shown = [race for race in races if race.corpus == "headlines"]
+    for number, name in enumerate(_WORK):
+        points = [(len(r.texts), r.taken[name].seconds) for r in shown if name in r.taken]
+        if not points:
+            continue
+        style: dict[str, Any] = (
+            {"linewidth": 2.6, "color": "#1b6ca8"}
+            if name == _FAST
+            else {"linewidth": 1.2, "color": f"C{number}"}
+        )
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=name, **style)
+    axes.set(xscale="log", yscale="log", xlabel="headlines", ylabel="seconds (2 cores)")
+    axes.set_title("From texts to pairs with similarity ≥ 0.9", loc="left")
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(frameon=False, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)
+
+
+def _notes() -> list[str]:
+    return [
+        "Each run in a fresh process with an empty cache; importing, loading and all that --fast "
+        "prepares are included. Different texts in the order of the file; one run each.",
+        "The full answer is that of fp32 vectors: rows of pairs that bf16 sees within 0.01 of the "
+        "threshold, encoded again. Pairs of the program include texts of the same normal form.",
+        "The student alone and SemHash compare by the student's similarity, so their pairs are "
+        "others; what is compared is the time. The student was trained on the first headlines.",
+        f"What is expected to take more than {PATIENCE_S:.0f} s is extrapolated: encoding from "
+        f"{_SAMPLE:,} texts, mining from {_MINED:,} vectors with the square of their number.",
+    ]

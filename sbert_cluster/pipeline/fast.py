@@ -1,0 +1,383 @@
+"""``--fast``: a static student finds the rows that can have a near-duplicate; only they are read.
+
+1. A static student of the model is drafted from its vocabulary and trained on some of the user's
+   own texts (:mod:`~sbert_cluster.training.distill`). It encodes all texts as fast as they are
+   tokenised, and an exact join finds every pair whose student similarity is at least L.
+2. A random sample of rows is audited: the model reads them and all that they reach. From that
+   follows the level s down to which rows have to be read for the recall that is wanted
+   (:mod:`~sbert_cluster.neighbors.recall` derives it).
+3. The model reads the rows that have a partner at s; an exact join of those decides.
+
+Where a CPU multiplies bf16 in hardware, all looking is done in bf16. Rows of pairs that come within
+0.01 of the threshold there (it moves similarities by at most 0.003) are encoded again in the run's
+own number format, and only that decides. So every similarity in the result is what a full run
+gives, and pairs can only be missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sbert_cluster.duplicates.ladder import units_of_texts
+from sbert_cluster.encoder.encoder import Encoder
+from sbert_cluster.encoder.static import averages
+from sbert_cluster.errors import UsageError
+from sbert_cluster.neighbors.forecast import forecast_pairs
+from sbert_cluster.neighbors.histogram import nearest_histogram
+from sbert_cluster.neighbors.join import find_pairs
+from sbert_cluster.neighbors.recall import Audit, Reach
+from sbert_cluster.neighbors.similarity import cosine
+from sbert_cluster.options import LOCALLY, EngineOptions, FastOptions
+from sbert_cluster.pipeline.inputs import UnitVectors, embed_units
+from sbert_cluster.pipeline.student import draft_student, quick_encoder, rows_to_train_on
+from sbert_cluster.progress import Progress
+from sbert_cluster.report.figures import duration
+from sbert_cluster.training.distill import Recipe, train_table
+from sbert_cluster.types import Corpus, Embeddings, Rows, Vectors
+
+_MARGIN = 0.01
+"""How far below the threshold bf16 may see a pair that is one."""
+_REACHES = (0.3, 0.25, 0.2, 0.15, 0.1)
+"""How far below the threshold student similarities are looked at, the farthest first."""
+_MOST_REACHING = 0.4
+"""Share of the rows that may have a partner there; beyond, something nearer is tried."""
+_MOST_READ = 0.6
+"""Share of the texts from which reading them all costs hardly more."""
+_MOST_PAIRS_A_ROW = 50
+_FIRST_AUDITED = 0.01
+"""Share of the texts that is audited at random at first; then half as many again each time."""
+_SURE = 0.03
+"""Share of the texts, those with the nearest partners, that are audited without a sample."""
+_WORTH_MORE = 2.0
+"""The audit goes on while more texts than so many for each audited one are left to be read."""
+_TAUGHT = 0.07
+"""Share of the texts that the student is trained on,"""
+_LEAST_TAUGHT, _MOST_TAUGHT = 3_000, 24_000
+"""but so many at least (though never a fifth of them) and at most."""
+_STEPS = 150
+_LOWEST = 0.1
+"""Similarities below which nothing is looked at, whatever the threshold."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What ``--fast`` found."""
+
+    read: Rows
+    """int64[k]: texts that the model itself has encoded for the result, rising; all pairs are
+    among them."""
+    vectors: Vectors
+    """float32[k, d]: theirs."""
+    truncated: NDArray[np.bool_]
+    """bool[n]: texts that are longer than the model reads, of all."""
+    recall: tuple[float, float, float]
+    """Estimated share of pairs found, and its 95 % interval."""
+    facts: dict[str, float | int | str]
+    """For the manifest."""
+
+
+def choose_fast(
+    fast: bool, recall: float | None, alone: bool, run_on: EngineOptions
+) -> FastOptions | None:
+    """How to look, if fewer rows are to be encoded.
+
+    Args:
+        fast: Whether that is asked for.
+        recall: Share of the pairs that is to be found; None: the usual one.
+        alone: Whether the texts of one input are compared with each other.
+        run_on: Where work runs.
+
+    Raises:
+        UsageError: If it does not go with what else is asked for.
+    """
+    if not fast:
+        if recall is not None:
+            raise UsageError("--recall needs --fast", "Without it every pair is found.")
+        return None
+    if not alone:
+        raise UsageError(
+            "--fast does not go with --against or --vector-column", "Leave one of them out."
+        )
+    if run_on != LOCALLY:
+        raise UsageError(
+            "--fast does not go with --engine ray", "Leave one of them out: --fast runs here."
+        )
+    return FastOptions() if recall is None else FastOptions(recall=recall)
+
+
+def embed_some(
+    corpora: Sequence[Corpus],
+    texts: Sequence[str],
+    encoder: Encoder,
+    options: FastOptions,
+    threshold: float,
+    seed: int,
+    progress: Progress,
+) -> UnitVectors:
+    """Fold the rows onto units and give vectors to those that can be in a pair; all, if most can.
+
+    Args:
+        corpora: Whose rows.
+        texts: Their texts.
+        encoder: The model.
+        options: What is wanted.
+        threshold: Cosine similarity of a pair.
+        seed: Of every random choice.
+        progress: Told how far each part is.
+    """
+    units = units_of_texts(texts)
+    # Rows of the same form are duplicates by their texts, and may be in a group with others.
+    _, form, size = np.unique(units.form, return_inverse=True, return_counts=True)
+    always = np.flatnonzero(size[form] > 1)
+    cascade = Cascade(
+        encoder=encoder,
+        texts=[texts[row] for row in units.first.tolist()],
+        threshold=threshold,
+        options=options,
+        always=always,
+        seed=seed,
+        progress=progress,
+    )
+    try:
+        look = cascade.run()
+    except NotWorthIt as why:
+        made = embed_units(corpora, texts, encoder, progress)
+        return replace(made, notes=(*made.notes, f"--fast was run in full: {why}"))
+    vectors = np.zeros((len(units), look.vectors.shape[1]), np.float32)
+    vectors[look.read] = look.vectors
+    embeddings = Embeddings(vectors, encoder.fingerprint, look.truncated)
+    place = encoder.place
+    notes = (*encoder.notes, _said(look))
+    return UnitVectors(
+        units,
+        embeddings,
+        place.device,
+        str(place.precision),
+        notes,
+        read=look.read,
+        looked_at=int(look.facts["texts_read"]),
+        recall=look.recall,
+        facts={"fast": look.facts},
+    )
+
+
+def _said(look: Look) -> str:
+    facts = look.facts
+    share = int(facts["texts_read"]) / int(facts["texts"])
+    said = (
+        f"--fast: the model read {facts['texts_read']:,} of {facts['texts']:,} texts ({share:.0%})"
+    )
+    if saved := int(facts["seconds_saved"]):
+        said += f", which saved about {duration(saved)}"
+    return said
+
+
+class NotWorthIt(Exception):
+    """Why a full run is the better one, in words that follow "run in full: "."""
+
+
+@dataclass
+class _Reader:
+    """Reads texts with the model, each once, and keeps the vectors."""
+
+    encoder: Encoder
+    texts: list[str]
+    progress: Progress
+    place: Rows = field(init=False)
+    """int64[n]: where the vector of a text is; -1: it has not been read."""
+    vectors: Vectors = field(init=False)
+    seconds: float = 0.0
+    """Spent on reading."""
+
+    def __post_init__(self) -> None:
+        self.place = np.full(len(self.texts), -1, np.int64)
+        self.vectors = np.empty((0, self.encoder.fingerprint.dimensions), np.float32)
+
+    @property
+    def count(self) -> int:
+        """Texts read."""
+        return len(self.vectors)
+
+    @property
+    def rows(self) -> Rows:
+        """Which, rising."""
+        return np.flatnonzero(self.place >= 0)
+
+    def read(self, rows: Rows) -> None:
+        """Read those of the rows that have not been."""
+        new = np.unique(rows[self.place[rows] < 0])
+        if not len(new):
+            return
+        begun = time.perf_counter()
+        made = self.encoder.encode([self.texts[row] for row in new.tolist()], self.progress)
+        self.seconds += time.perf_counter() - begun
+        self.place[new] = self.count + np.arange(len(new))
+        self.vectors = np.concatenate([self.vectors, made.vectors])
+
+    def of(self, rows: Rows) -> Vectors:
+        """Vectors of rows that have been read."""
+        return self.vectors[self.place[rows]]
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """One fast look for pairs."""
+
+    encoder: Encoder
+    """The model."""
+    texts: list[str]
+    """n different texts."""
+    threshold: float
+    """Cosine similarity of a pair."""
+    options: FastOptions
+    """What is wanted."""
+    always: Rows
+    """Rows whose vectors are needed whether or not they are similar to any other."""
+    seed: int
+    """Of what is trained on, and of the audit."""
+    progress: Progress
+    """Told how far each part is."""
+
+    def run(self) -> Look:
+        """Look.
+
+        Raises:
+            NotWorthIt: If the model had better read all texts.
+        """
+        begun = time.perf_counter()
+        self._refuse_what_cannot_pay()
+        reader = _Reader(quick_encoder(self.encoder), self.texts, self.progress)
+        student, truncated = self._student(reader)
+        lowest = self._lowest(student)
+        pairs = find_pairs(student, lowest, self.progress, device=self._where).pairs
+        del student
+        reach = Reach.of(pairs, len(self.texts), lowest)
+        audit, level = self._audited(reach, reader)
+        reader.read(reach.above(level))
+        reader.read(self.always)
+        found = find_pairs(reader.of(reader.rows), self.threshold, device=self._where)
+        read, vectors, seconds = self._decisive(reader)
+        whole = seconds / max(1, len(read)) * len(self.texts)
+        estimate, low = audit.recall(level, len(found.pairs))
+        facts: dict[str, float | int | str] = {
+            "target": self.options.recall,
+            "student_threshold": round(level, 4),
+            "student_lowest": lowest,
+            "texts": len(self.texts),
+            "texts_read": reader.count,
+            "texts_encoded": len(read),
+            "first_precision": str(reader.encoder.place.precision),
+            "rows_audited": len(audit.levels),
+            "pairs_audited": audit.pairs,
+            "seconds_saved": max(0, round(whole - (time.perf_counter() - begun))),
+        }
+        return Look(read, vectors, truncated, (estimate, low, 1.0), facts)
+
+    @property
+    def _where(self) -> str:
+        device = self.encoder.place.device
+        return device if device.startswith("cuda") else "cpu"
+
+    def _refuse_what_cannot_pay(self) -> None:
+        if self.encoder.checkpoint.is_static:
+            raise NotWorthIt("the model is a static one, which is as fast as any student")
+        if len(self.texts) < self.options.least_texts:
+            raise NotWorthIt(f"{len(self.texts):,} texts are too few for anything to be saved")
+        known = self.encoder.count_cached(self.texts)
+        if known >= _MOST_READ * len(self.texts):
+            raise NotWorthIt(f"{known:,} of {len(self.texts):,} texts are encoded already")
+
+    def _student(self, reader: _Reader) -> tuple[Vectors, NDArray[np.bool_]]:
+        """The trained student's vectors of all texts, and which texts the model would cut."""
+        bags, truncated = self.encoder.bags(self.texts, self.progress)
+        draft = draft_student(reader.encoder, bags, self.progress)
+        count = min(len(self.texts) // 5, max(_LEAST_TAUGHT, round(_TAUGHT * len(self.texts))))
+        count = min(count, _MOST_TAUGHT)
+        rows = rows_to_train_on(averages(draft.table, bags), count, self.seed)
+        reader.read(rows)
+        similar = max(_LOWEST, self.threshold - _REACHES[0])
+        recipe = Recipe(steps=_STEPS, lowest=similar, seed=self.seed)
+        table = train_table(draft.table, bags.take(rows), reader.of(rows), recipe, self.progress)
+        return averages(table, bags), truncated
+
+    def _lowest(self, student: Vectors) -> float:
+        """L: the lowest student similarity at which not too many rows have a partner."""
+        nearest = nearest_histogram(student, seed=self.seed, bins=100)
+        for reach in _REACHES:
+            lowest = max(_LOWEST, round(self.threshold - reach, 2))
+            share = nearest.counts[nearest.edges[:-1] >= lowest - 1e-9].sum() / nearest.rows
+            if share > _MOST_REACHING:
+                continue
+            expected = forecast_pairs(student, lowest, seed=self.seed)
+            if expected.high <= _MOST_PAIRS_A_ROW * len(student):
+                return lowest
+        raise NotWorthIt(
+            f"at a student similarity of {self.threshold - _REACHES[-1]:.2f}, where pairs would be "
+            f"looked for, more than {_MOST_REACHING:.0%} of the texts have a look-alike"
+        )
+
+    def _audited(self, reach: Reach, reader: _Reader) -> tuple[Audit, float]:
+        """Audit the surest rows, and random others until they tell a level."""
+        sure = self._sure(reach)
+        high = reach.above(sure)
+        order = np.setdiff1d(reach.rows, high)
+        order = np.random.default_rng((self.seed, 1)).permutation(order)
+        first, most = max(1, round(_FIRST_AUDITED * len(self.texts))), _MOST_READ * len(self.texts)
+        count = min(first, len(order))
+        while True:
+            share = count / len(order) if len(order) else 1.0
+            rows = np.concatenate([high, order[:count]])
+            audit = self._audit(reach, reader, rows, sure, share)
+            level = audit.highest_level(self.options.recall)
+            if level is not None:
+                left = len(np.setdiff1d(reach.above(level), reader.rows))
+                # Reading more of the sample must save more than it costs.
+                if share == 1 or left <= _WORTH_MORE * count:
+                    break
+            elif share == 1:
+                raise NotWorthIt(
+                    f"{audit.pairs:,} pairs seen are too few, or too unlike to the student, to "
+                    f"promise a recall of {self.options.recall:g}"
+                )
+            if reader.count > most:
+                raise NotWorthIt(f"{reader.count:,} texts were read, and no level can be told")
+            count = min(len(order), count + max(count // 2, first))
+        if share == 1:
+            # All rows that have a partner have been read, so nothing down to L is missed.
+            level = reach.lowest
+        if len(np.union1d(reader.rows, reach.above(level))) > most:
+            raise NotWorthIt("most texts have a look-alike and would be read anyway")
+        return audit, level
+
+    def _sure(self, reach: Reach) -> float:
+        """A level from which rows are few and will be read in any case."""
+        levels = np.sort(reach.level[reach.rows])[::-1]
+        place = min(len(levels) - 1, round(_SURE * len(self.texts)))
+        return float(levels[place]) if len(levels) else 1.0
+
+    def _audit(self, reach: Reach, reader: _Reader, rows: Rows, sure: float, share: float) -> Audit:
+        positions = reach.owned_by(rows)
+        owner, partner = reach.owner[positions], reach.partner[positions]
+        reader.read(np.concatenate([rows, partner]))
+        vectors, place = reader.vectors, reader.place
+        true = cosine(vectors, place[owner], vectors, place[partner]) >= self.threshold
+        owned = np.bincount(owner[true], minlength=reach.count)[rows]
+        scores = reach.similarity[positions][true]
+        return Audit(reach.level[rows], owned, scores, reach.lowest, sure, share)
+
+    def _decisive(self, reader: _Reader) -> tuple[Rows, Vectors, float]:
+        """Rows of pairs, their vectors in the run's number format, and the seconds these took."""
+        rows = reader.rows
+        if reader.encoder is self.encoder:
+            return rows, reader.of(rows), reader.seconds
+        lowest = max(self.threshold - _MARGIN, self.threshold / 2)
+        near = find_pairs(reader.of(rows), lowest, device=self._where).pairs
+        rows = np.unique(np.concatenate([rows[near.left], rows[near.right], self.always]))
+        exact = _Reader(self.encoder, self.texts, self.progress)
+        exact.read(rows)
+        return rows, exact.of(rows), exact.seconds

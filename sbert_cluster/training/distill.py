@@ -1,0 +1,190 @@
+"""A static student of an encoder: token vectors whose average comes near the teacher's vector.
+
+It starts from the teacher's vector of each token alone, centred and weighted by frequency (Arora et
+al. 2017, "A Simple but Tough-to-Beat Baseline for Sentence Embeddings", equation 3: a / (a + p)),
+and is then trained on texts whose teacher's vectors are known.
+
+What it is for is finding pairs that the teacher finds similar, so its loss looks at the top: pairs
+that the teacher holds similar, which must stay so, and pairs that the student holds similar, most
+of which must not. Random pairs, nearly all that there are, say little about either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sbert_cluster.encoder.static import Bags, averages, sums
+from sbert_cluster.neighbors.forecast import forecast_pairs
+from sbert_cluster.neighbors.join import find_pairs
+from sbert_cluster.progress import Progress, silent
+from sbert_cluster.types import Rows, Vectors
+
+if TYPE_CHECKING:
+    import torch
+
+SMOOTHING = 1e-3
+"""The a of a / (a + p): tokens more frequent than that count less."""
+_PAIRS = 512
+"""Pairs in a step."""
+_MIXED = 512
+"""Random texts in a step, of which all pairs are looked at as well."""
+_LOOKS = 3
+"""Times that the student's own pairs are looked up anew."""
+_MOST_PAIRS = 4_000_000
+"""Pairs that are looked up at most; beyond, the cut is raised."""
+_CUTS = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+"""Similarities from which a pair counts as the student's own."""
+_CLOSE = 0.3
+"""Pairs of random texts below this similarity weigh nothing extra."""
+_PAIR_WEIGHT, _EXTRA_WEIGHT = 10.0, 20.0
+_WARM_UP = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a student is trained."""
+
+    steps: int = 300
+    """Steps of Adam; 0: the table stays as it is made from the vocabulary."""
+    rate: float = 2e-3
+    """Learning rate at its height; it falls linearly to 0."""
+    lowest: float = 0.6
+    """Teacher's similarity from which a pair is one to keep."""
+    seed: int = 0
+    """Of the batches."""
+
+
+def first_table(vocabulary: Vectors, counts: NDArray[np.int64] | None = None) -> Vectors:
+    """Token vectors before any training.
+
+    Args:
+        vocabulary: float32[v, d], the teacher's vector of each token alone.
+        counts: int64[v], how often each token occurs; None: as often as Zipf's law says, with
+            tokens in the order of their frequency, as most vocabularies are.
+
+    Returns:
+        float32[v, d]: centred and weighted.
+    """
+    if counts is None or not counts.any():
+        share = 1 / np.arange(1, len(vocabulary) + 1)
+    else:
+        share = counts.astype(np.float64)
+    share = share / share.sum()
+    centred = vocabulary - vocabulary.mean(axis=0, dtype=np.float64)
+    table: Vectors = (centred * (SMOOTHING / (SMOOTHING + share))[:, None]).astype(np.float32)
+    return table
+
+
+def train_table(
+    table: Vectors,
+    bags: Bags,
+    targets: Vectors,
+    recipe: Recipe,
+    progress: Progress = silent,
+) -> Vectors:
+    """Train token vectors towards a teacher.
+
+    Args:
+        table: float32[v, d], where to start.
+        bags: n texts.
+        targets: float32[n, d], the teacher's unit vectors of them.
+        recipe: How.
+        progress: Told the steps done.
+
+    Returns:
+        float32[v, d]; tokens that occur in none of the texts stay as they were.
+    """
+    if recipe.steps == 0 or len(bags) < 2:
+        return table
+    course = _Course(table, bags, targets, recipe)
+    for step in range(recipe.steps):
+        course.step(step)
+        progress("training", step + 1, recipe.steps, "steps")
+    return course.table()
+
+
+class _Course:
+    """One training. Only the tokens that occur are held, so that Adam has less to do."""
+
+    def __init__(self, table: Vectors, bags: Bags, targets: Vectors, recipe: Recipe) -> None:
+        import torch
+
+        self._whole, self._recipe = table, recipe
+        self._used, numbers = np.unique(bags.numbers, return_inverse=True)
+        self._bags = Bags(numbers.astype(np.int32), bags.starts)
+        self._targets = torch.from_numpy(targets)
+        self._weights = torch.nn.Parameter(torch.from_numpy(table[self._used]))
+        # Fused: one pass over all weights, and there is little else to do in a step.
+        self._adam = torch.optim.Adam(
+            [self._weights], lr=recipe.rate, betas=(0.9, 0.99), fused=True
+        )
+        self._random = np.random.default_rng(recipe.seed)
+        self._similar = _pairs(targets, recipe.lowest, recipe.seed)
+        self._own = self._similar
+        self._between = max(1, recipe.steps // _LOOKS)
+
+    def step(self, number: int) -> None:
+        """One step of Adam."""
+        if number % self._between == 0:
+            self._own = _pairs(self._averages(), _CUTS[0], self._recipe.seed)
+        rate = self._recipe.rate * min(1, (number + 1) / _WARM_UP)
+        for group in self._adam.param_groups:
+            group["lr"] = rate * (1 - number / self._recipe.steps)
+        loss = self._loss(*self._draw())
+        self._adam.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._adam.step()
+
+    def table(self) -> Vectors:
+        """All token vectors."""
+        made = self._whole.copy()
+        made[self._used] = self._weights.detach().numpy()
+        return made
+
+    def _averages(self) -> Vectors:
+        return averages(self._weights.detach().numpy(), self._bags)
+
+    def _draw(self) -> tuple[Rows, Rows, Rows]:
+        """Left and right ends of pairs, and texts at random."""
+        parts = [
+            pairs[self._random.integers(0, len(pairs), _PAIRS // 2)]
+            for pairs in (self._similar, self._own)
+            if len(pairs)
+        ]
+        pairs = np.concatenate([np.empty((0, 2), np.int64), *parts])
+        return pairs[:, 0], pairs[:, 1], self._random.integers(0, len(self._bags), _MIXED)
+
+    def _loss(self, left: Rows, right: Rows, mixed: Rows) -> torch.Tensor:
+        """Squared error of similarities, of the drawn pairs and of all pairs, and the angle."""
+        import torch
+
+        rows, count = np.concatenate([left, right, mixed]), len(left)
+        made = torch.nn.functional.normalize(sums(self._weights, self._bags.take(rows)), dim=-1)
+        target = self._targets[torch.from_numpy(rows)]
+        angle = (1 - (made * target).sum(1)).mean()
+        ours = (made[:count] * made[count : 2 * count]).sum(1)
+        theirs = (target[:count] * target[count : 2 * count]).sum(1)
+        drawn = ((ours - theirs) ** 2).mean() if count else angle.new_zeros(())
+        # Every other row, so that pairs of pairs are among them.
+        all_ours, all_theirs = made[::2] @ made[::2].T, target[::2] @ target[::2].T
+        close = torch.maximum(all_ours.detach(), all_theirs).sub(_CLOSE).clamp(min=0)
+        mixed_loss = ((all_ours - all_theirs) ** 2 * (1 + _EXTRA_WEIGHT * close)).mean()
+        return _PAIR_WEIGHT * drawn + mixed_loss + angle
+
+
+def _pairs(vectors: Vectors, lowest: float, seed: int) -> Rows:
+    """int64[m, 2]: pairs at or above the lowest similarity that does not bring too many."""
+    cut = next(_bearable(vectors, lowest, seed), _CUTS[-1])
+    found = find_pairs(vectors, cut).pairs.ordered()
+    return np.stack([found.left, found.right], axis=1)
+
+
+def _bearable(vectors: Vectors, lowest: float, seed: int) -> Iterator[float]:
+    for cut in (lowest, *(cut for cut in _CUTS if cut > lowest)):
+        if forecast_pairs(vectors, cut, seed=seed).high <= _MOST_PAIRS:
+            yield cut
