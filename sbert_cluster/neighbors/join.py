@@ -181,6 +181,7 @@ def _run(
         tell(0)
     if todo:
         (compare or compare_here)(sides, todo, finished, tell)
+        assert all(tile in finished for tile in todo), "a tile was left out"
     result = finished.all()
     finished.clear()
     return result

@@ -149,3 +149,13 @@ def test_errors_of_the_work_come_out_as_they_are():
     work = Tasks(Cluster(2), _Numbers([3]), lambda n, _: task.remote(n), str)
     with pytest.raises(ZeroDivisionError):
         list(work.run())
+
+
+@pytest.mark.usefixtures("on_ray")
+def test_a_cluster_without_cores_is_no_answer(monkeypatch):
+    """Work that nobody can do is not taken for done."""
+    monkeypatch.setattr("sbert_cluster.engines.ray.tasks._PATIENCE_S", 1.5)
+    nobody = Cluster(0)
+    assert not nobody.machines
+    with pytest.raises(EngineError, match="no machine of the cluster has offered a core"):
+        list(Tasks(nobody, _Numbers([3]), lambda *_: None, str).run())

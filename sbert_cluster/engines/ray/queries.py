@@ -55,6 +55,7 @@ def answer(
         rows[part], similarity[part] = found.rows, found.similarity
         done += len(found.rows)
         progress("searching", done, len(queries), "rows")
+    assert done == len(queries), "a stripe was left out"
     return Neighbors(rows, similarity)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
-from sbert_cluster.engines.ray.cluster import Cluster
+from sbert_cluster.engines.ray.cluster import Cluster, Machine
 from sbert_cluster.errors import EngineError
 
 U = TypeVar("U", bound=Hashable)
 
 ATTEMPTS = 4
 """Times that a unit is tried before it is given up."""
+_PATIENCE_S = 120.0
+"""Seconds that a cluster without any core has to get one."""
 _WAIT_S = 5.0
 """Seconds after which the machines are looked up even if nothing has finished."""
 
@@ -79,7 +82,7 @@ class Tasks(Generic[U]):
         """Give every machine as much as it has room for; whether anything is on its way."""
         busy = Counter(machine for _, machine in self._flying.values())
         # One to each in turn, so that the first machine does not get everything.
-        machines = self._cluster.machines
+        machines = self._cluster.machines or self._arriving()
         while machines:
             taking = [m for m in machines if busy[m.name] < m.room]
             machines = []
@@ -91,6 +94,23 @@ class Tasks(Generic[U]):
                 busy[machine.name] += 1
                 machines.append(machine)
         return bool(self._flying)
+
+    def _arriving(self) -> list[Machine]:
+        """Wait for machines where all are gone.
+
+        Raises:
+            EngineError: If none comes.
+        """
+        deadline = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < deadline:
+            time.sleep(1)
+            self._cluster.look_again()
+            if self._cluster.machines:
+                return self._cluster.machines
+        raise EngineError(
+            f"no machine of the cluster has offered a core for {_PATIENCE_S:.0f} seconds",
+            "Add machines and run the same command again: it goes on with what is finished.",
+        )
 
     def _failed(self, unit: U, error: Exception) -> None:
         self._failures[unit] += 1
