@@ -14,9 +14,10 @@ from sbert_cluster.engines.simulation import (
 from sbert_cluster.neighbors.comparison import Grid
 
 _START_S = 15.0
-"""Seconds until all workers have loaded their libraries and the model (measured)."""
-_PUT_BYTES_S = 1e9
-"""Bytes a second that the driver codes and puts into the object store (measured)."""
+"""Seconds until workers have loaded their libraries and the model: 6 to 15 on busy machines."""
+_PUT_BYTES_S = 5e8
+"""Bytes a second that the driver puts into the object store, rows coded; 0.45·10⁹ were measured on
+a busy machine."""
 _CACHED_BYTES = 60
 """Bytes of a row of the embedding cache besides its vector."""
 _PAIR_BYTES = 20
