@@ -5,10 +5,9 @@ four queries at a time meet 32 keys at a time, the softmax follows in base 2, an
 sums of values stay in registers: no score leaves the first cache. Threads take units from a counter
 until none are left.
 
-Everything moves in words of 32 bits: one float32, or two bfloat16 that lie side by side, which one
-instruction multiplies with two others and adds to a float32. So both formats are the same program,
-but for that product, for the values, of which two tokens are woven into one line of words, and for
-the rounding of weights and results.
+Everything is computed in float32. Keys move in words of 32 bits, which are one float32 or two
+bfloat16, and are widened when they are used. (The processors' own products of bfloat16 were slower:
+one of them takes as long as four of float32.)
 """
 
 from __future__ import annotations
@@ -20,8 +19,6 @@ from llvmlite import ir
 
 from sbert_cluster.encoder.attention.language import (
     F32,
-    I16,
-    I32,
     I64,
     LANES,
     POINTER,
@@ -60,7 +57,7 @@ def kernel(size: int, *, half: bool) -> str:
     """A module with one function, ``attend(task)``.
 
     Args:
-        size: Numbers of a head, a multiple of 16.
+        size: Numbers of a head, a multiple of 32.
         half: Whether numbers are bfloat16 rather than float32.
     """
     module = ir.Module()
@@ -83,13 +80,13 @@ class _Unit:
     out_row: ir.Value
     factor: ir.Value
     queries: ir.Value
-    """Scratch: QUERIES heads."""
+    """Scratch: QUERIES heads; of two numbers in a word, all first ones come first."""
     scores: ir.Value
     """Scratch: QUERIES lines of scores, then of weights."""
     keys: ir.Value
     """Scratch: a line for each word of the head, a column for each key."""
     values: ir.Value
-    """Scratch: a line of ``size`` words for the tokens of a word."""
+    """Scratch: a line for each token."""
     padded: ir.Value
     """Length of a line: the text's, up to whole vectors."""
     line: ir.Value
@@ -107,7 +104,7 @@ def _head(code: Code) -> ir.Function:
     query, key, value, out, length, row, out_row, factor, scratch = function.args
     padded = b.and_(b.add(length, whole(LANES - 1)), whole(-LANES))
     line = b.mul(padded, whole(4))
-    scores = code.at(scratch, QUERIES, code.row_bytes)
+    scores = code.at(scratch, QUERIES * code.size, 4)
     keys = code.at(scores, line, QUERIES)
     values = code.at(keys, line, code.words)
     unit = _Unit(
@@ -115,7 +112,7 @@ def _head(code: Code) -> ir.Function:
         scratch, scores, keys, values, padded, line,
     )  # fmt: skip
     _turn_keys(code, unit)
-    _weave_values(code, unit)
+    _widen_values(code, unit)
     with loop(code, length, QUERIES) as four:
         rows = _fetch(code, unit, four.index)
         sums = _weigh(code, unit, _score(code, unit))
@@ -123,48 +120,38 @@ def _head(code: Code) -> ir.Function:
             share = code.splat(b.fdiv(ir.Constant(F32, 1.0), total))
             for number, piece in enumerate(pieces):
                 to = code.at(out, b.mul(place, out_row))
-                code.write(to, number * LANES, b.fmul(piece, share))
+                step = number * LANES * 4 // code.numbers
+                code.write(code.at(to, step), b.fmul(piece, share))
     b.ret_void()
     return function
 
 
 def _turn_keys(code: Code, unit: _Unit) -> None:
-    """Turn the keys on their side."""
+    """Turn the keys on their side, sixteen at a time."""
     b = code.builder
-    # Columns behind the end of the text are never used, but are worked on: whatever lay there may
-    # be numbers too small to be normal, with which a processor takes a hundred times as long.
-    final = b.sub(unit.padded, whole(LANES))
-    for word in range(code.words):
-        line = code.at(unit.keys, unit.line, word)
-        b.store(filled(WORDS, 0), code.at(line, final, 4), align=4)
+    last = b.sub(unit.length, whole(1))
+    with loop(code, unit.padded, LANES) as token:
+        places = []
+        for number in range(LANES):
+            row = b.add(token.index, whole(number))
+            # Columns behind the end of the text are never used, but are worked on.
+            row = b.select(b.icmp_signed("<", row, last), row, last)
+            places.append(code.at(unit.key, b.mul(row, unit.row)))
+            code.fetch_early(code.at(places[-1], code.row_bytes))
+        for word in range(0, code.words, LANES):
+            rows = [code.load(code.at(place, 4 * word), WORDS) for place in places]
+            for number, column in enumerate(code.turned(rows)):
+                line = code.at(unit.keys, unit.line, word + number)
+                b.store(column, code.at(line, token.index, 4), align=4)
+
+
+def _widen_values(code: Code, unit: _Unit) -> None:
+    """Put the values by, as float32."""
+    b = code.builder
     with loop(code, unit.length, 1) as token:
-        place = code.at(unit.key, b.mul(token.index, unit.row))
-        code.fetch_early(code.at(place, code.row_bytes))
-        for word in range(code.words):
-            line = code.at(unit.keys, unit.line, word)
-            b.store(code.load(code.at(place, 4 * word), I32), code.at(line, token.index, 4))
-
-
-def _weave_values(code: Code, unit: _Unit) -> None:
-    """Put the values by; two tokens of half a word each in one line, 0 behind the end."""
-    b = code.builder
-    with loop(code, unit.length, code.numbers) as token:
         place = code.at(unit.value, b.mul(token.index, unit.row))
         code.fetch_early(code.at(place, code.row_bytes))
-        to = code.at(unit.values, b.udiv(token.index, whole(code.numbers)), 4 * code.size)
-        line = _woven(code, unit, token.index, place) if code.half else code.load(place, code.row)
-        b.store(line, to, align=4)
-
-
-def _woven(code: Code, unit: _Unit, token: ir.Value, place: ir.Value) -> ir.Value:
-    """Two tokens in one line of words."""
-    b = code.builder
-    shorts, ints = ir.VectorType(I16, code.size), ir.VectorType(I32, code.size)
-    following = b.icmp_signed("<", b.add(token, whole(1)), unit.length)
-    other = b.select(following, code.at(place, unit.row), place)
-    lower = b.zext(code.load(place, shorts, 2), ints)
-    upper = b.shl(b.zext(code.load(other, shorts, 2), ints), filled(ints, 16))
-    return b.or_(lower, b.select(following, upper, filled(ints, 0)))
+        b.store(code.read(place), code.at(unit.values, token.index, 4 * code.size), align=4)
 
 
 def _fetch(code: Code, unit: _Unit, first: ir.Value) -> list[ir.Value]:
@@ -177,7 +164,10 @@ def _fetch(code: Code, unit: _Unit, first: ir.Value) -> list[ir.Value]:
         row = b.select(b.icmp_signed("<", row, last), row, last)
         place = code.at(unit.query, b.mul(row, unit.row))
         code.fetch_early(code.at(place, code.row_bytes))
-        b.store(code.load(place, code.row), code.at(unit.queries, number, code.row_bytes), align=4)
+        for half, numbers in enumerate(code.halves(code.load(place, code.row))):
+            b.store(
+                numbers, code.at(unit.queries, number * code.size + half * code.words, 4), align=4
+            )
         rows.append(row)
     return rows
 
@@ -204,13 +194,15 @@ def _score_some(code: Code, unit: _Unit, keys: Loop, count: int) -> list[ir.Valu
         for step in range(2):
             place = b.add(column.index, whole(step))
             line = code.at(here, b.mul(unit.line, place))
-            vectors = [code.load(code.at(line, 4 * LANES * n), WORDS) for n in range(count)]
-            for query in range(QUERIES):
-                word = code.at(unit.queries, b.add(place, whole(query * code.words)), 4)
-                many = code.splat(code.load(word, I32))
-                for n, vector in enumerate(vectors):
-                    k = query * count + n
-                    sums[k] = code.product(many, vector, sums[k])
+            words = [code.load(code.at(line, 4 * LANES * n), WORDS) for n in range(count)]
+            vectors = [code.halves(word) for word in words]
+            for half in range(code.numbers):
+                for query in range(QUERIES):
+                    number = b.add(place, whole(query * code.size + half * code.words))
+                    many = code.splat(code.load(code.at(unit.queries, number, 4), F32))
+                    for n, vector in enumerate(vectors):
+                        k = query * count + n
+                        sums[k] = code.fused(many, vector[half], sums[k])
         column.becomes = sums
     factor = code.splat(unit.factor)
     lanes = ir.Constant(ir.VectorType(I64, LANES), list(range(LANES)))
@@ -244,8 +236,7 @@ def _weigh(code: Code, unit: _Unit, most: list[ir.Value]) -> list[ir.Value]:
             line = _scores_of(code, unit, query)
             score = code.load(code.at(line, keys.index, 4), VECTOR)
             weight = code.power(b.fsub(score, tops[query]))
-            # Weights of half a word move forward, to where scores have been read.
-            code.write(line, keys.index, weight)
+            b.store(weight, code.at(line, keys.index, 4), align=4)
             sums.append(b.fadd(keys.carried[query], weight))
         keys.becomes = sums
     add = f"llvm.vector.reduce.fadd.v{LANES}f32"
@@ -254,18 +245,17 @@ def _weigh(code: Code, unit: _Unit, most: list[ir.Value]) -> list[ir.Value]:
 
 def _mix(code: Code, unit: _Unit) -> list[list[ir.Value]]:
     """The weighted sum of all values for each query, in vectors."""
-    b = code.builder
     pieces = code.size // LANES
     zeros = [filled(VECTOR, 0.0)] * (QUERIES * pieces)
-    with loop(code, unit.length, code.numbers, zeros) as token:
-        word = b.udiv(token.index, whole(code.numbers))
-        line = code.at(unit.values, word, 4 * code.size)
-        values = [code.load(code.at(line, 4 * LANES * n), WORDS) for n in range(pieces)]
+    with loop(code, unit.length, 1, zeros) as token:
+        line = code.at(unit.values, token.index, 4 * code.size)
+        values = [code.load(code.at(line, 4 * LANES * n), VECTOR) for n in range(pieces)]
         sums: list[ir.Value] = []
         for query in range(QUERIES):
-            many = code.splat(code.load(code.at(_scores_of(code, unit, query), word, 4), I32))
+            place = code.at(_scores_of(code, unit, query), token.index, 4)
+            many = code.splat(code.load(place, F32))
             before = token.carried[query * pieces : (query + 1) * pieces]
-            sums += [code.product(many, v, x) for v, x in zip(values, before, strict=True)]
+            sums += [code.fused(many, v, x) for v, x in zip(values, before, strict=True)]
         token.becomes = sums
     return [list(token.carried[q * pieces : (q + 1) * pieces]) for q in range(QUERIES)]
 

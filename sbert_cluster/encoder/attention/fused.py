@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LONGEST = 128
 """Tokens up to which it is faster than torch's operator, measured; AMX overtakes it beyond."""
 _LARGEST_HEAD = 128
-_NEEDS = {"float32": {"avx512f"}, "bfloat16": {"avx512f", "avx512bf16"}}
+_NEEDS = {"avx512f"}
 _TEXTS_A_THREAD = 8
 _LINE = 64
 
@@ -33,9 +33,10 @@ _Run = Any
 
 def is_available(size: int, dtype: torch.dtype) -> bool:
     """Whether heads of this size can be computed here: processor, number format, threads."""
-    needs = _NEEDS.get(str(dtype).removeprefix("torch."))
-    fits = size % 16 == 0 and size <= _LARGEST_HEAD
-    return fits and needs is not None and features() >= needs and _team() is not None
+    import torch
+
+    fits = size % 32 == 0 and size <= _LARGEST_HEAD and dtype in (torch.float32, torch.bfloat16)
+    return fits and features() >= _NEEDS and _team() is not None
 
 
 def attend(

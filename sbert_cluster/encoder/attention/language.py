@@ -1,4 +1,4 @@
-"""Words for writing LLVM's language: vectors, products of either number format, loops."""
+"""Words for writing LLVM's language: vectors, two number formats, loops."""
 
 from __future__ import annotations
 
@@ -13,23 +13,10 @@ LANES = 16
 """Numbers that are worked on together."""
 
 
-class _BFloat(ir.Type):  # type: ignore[misc]  # llvmlite has no types
-    """LLVM has the type, llvmlite no name for it."""
-
-    def _to_string(self) -> str:
-        return "bfloat"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _BFloat)
-
-    def __hash__(self) -> int:
-        return hash(_BFloat)
-
-
 I16, I32, I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 F32, _BYTE, POINTER = ir.FloatType(), ir.IntType(8), ir.PointerType()
 VECTOR, WORDS = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES)
-_HALVES, _SHORTS = ir.VectorType(_BFloat(), 2 * LANES), ir.VectorType(I16, LANES)
+_SHORTS = ir.VectorType(I16, LANES)
 
 # 2^f = Σ (f ln 2)^k / k!; with |f| ≤ 1/2 the terms left out are below 2e-7.
 _POWERS = [log(2) ** k / factorial(k) for k in range(7)]
@@ -95,14 +82,6 @@ class Code:
         """Products and sums: x · y + z."""
         return self.call(f"llvm.fmuladd.v{LANES}f32", VECTOR, x, y, z)
 
-    def product(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
-        """Z plus the products of the numbers in each word of x and y."""
-        b = self.builder
-        if not self.half:
-            return self.fused(b.bitcast(x, VECTOR), b.bitcast(y, VECTOR), z)
-        pairs = b.bitcast(x, _HALVES), b.bitcast(y, _HALVES)
-        return self.call("llvm.x86.avx512bf16.dpbf16ps.512", VECTOR, z, *pairs)
-
     def larger(self, x: ir.Value, y: ir.Value) -> ir.Value:
         """The larger of each two."""
         return self.call(f"llvm.maxnum.v{LANES}f32", VECTOR, x, y)
@@ -119,13 +98,47 @@ class Code:
         exponent = b.shl(b.fptosi(nearest, WORDS), filled(WORDS, 23))
         return b.bitcast(b.add(b.bitcast(y, WORDS), exponent), VECTOR)
 
-    def write(self, place: ir.Value, index: ir.Value | int, x: ir.Value) -> None:
-        """Sixteen numbers from number ``index`` on, rounded to the format."""
+    def turned(self, rows: Sequence[ir.Value]) -> list[ir.Value]:
+        """Sixteen rows of sixteen words as columns: one bit of row and lane swaps at a time."""
+        rows = list(rows)
+        for bit in (8, 4, 2, 1):
+            lanes = range(LANES)
+            upper = [k if not k & bit else LANES + (k ^ bit) for k in lanes]
+            lower = [k ^ bit if not k & bit else LANES + k for k in lanes]
+            for place in (k for k in lanes if not k & bit):
+                pair = rows[place], rows[place | bit]
+                for to, chosen in ((place, upper), (place | bit, lower)):
+                    rows[to] = self.builder.shuffle_vector(*pair, ir.Constant(WORDS, chosen))
+        return rows
+
+    def halves(self, words: ir.Value) -> list[ir.Value]:
+        """The numbers of words as float32: all first ones, all second ones."""
+        b, kind = self.builder, ir.VectorType(F32, words.type.count)
+        if not self.half:
+            return [b.bitcast(words, kind)]
+        # A bfloat16 is the upper half of the float32 of the same value.
+        first = b.shl(words, filled(words.type, 16))
+        second = b.and_(words, filled(words.type, 0xFFFF0000))
+        return [b.bitcast(first, kind), b.bitcast(second, kind)]
+
+    def read(self, place: ir.Value) -> ir.Value:
+        """One head of one token, as float32."""
+        if not self.half:
+            return self.load(place, ir.VectorType(F32, self.size))
+        ints = ir.VectorType(I32, self.size)
+        wide = self.builder.zext(self.load(place, ir.VectorType(I16, self.size), 2), ints)
+        wide = self.builder.shl(wide, filled(ints, 16))
+        return self.builder.bitcast(wide, ir.VectorType(F32, self.size))
+
+    def write(self, place: ir.Value, x: ir.Value) -> None:
+        """Sixteen numbers in their format, rounded to the nearest, halves to even."""
         b = self.builder
         if self.half:
-            kind = ir.VectorType(_BFloat(), LANES)
-            x = b.bitcast(self.call("llvm.x86.avx512bf16.cvtneps2bf16.512", kind, x), _SHORTS)
-        b.store(x, self.at(place, index, 4 // self.numbers), align=2)
+            bits = b.bitcast(x, WORDS)
+            odd = b.and_(b.lshr(bits, filled(WORDS, 16)), filled(WORDS, 1))
+            rounded = b.lshr(b.add(bits, b.add(odd, filled(WORDS, 0x7FFF))), filled(WORDS, 16))
+            x = b.trunc(rounded, _SHORTS)
+        b.store(x, place, align=2)
 
 
 def whole(value: int) -> ir.Constant:
