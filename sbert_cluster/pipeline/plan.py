@@ -120,7 +120,8 @@ def plan(
     memory += 3 * sum(int(corpus.frame.estimated_size()) for corpus in corpora)
     if encoder:
         share = 1 - cached / max(1, len(todo))
-        encoding = share * seconds_to_encode(encoder.checkpoint, encoder.place, todo)
+        long_texts = encoder.options.long_texts
+        encoding = share * seconds_to_encode(encoder.checkpoint, encoder.place, todo, long_texts)
         memory += 2 * sum(path.stat().st_size for path in encoder.checkpoint.weights)
     cluster = None
     if (options := engine_options(shared)).name is EngineName.RAY:
