@@ -11,6 +11,9 @@ from sbert_cluster.errors import EngineError
 ATTEMPTS = 3
 """Deaths during one call before it is taken for their cause."""
 
+_LOOK_S = 10.0
+"""Seconds after which the cluster is looked at, if nothing comes."""
+
 
 class CallKills(EngineError):
     """A call during which its actor died again and again."""
@@ -73,11 +76,14 @@ class Crew:
 
         Raises:
             CallKills: If actors die of it.
+            EngineError: If the cluster has ended.
         """
         import ray
 
         while call.deaths < ATTEMPTS:
             try:
+                while not ray.wait([call.ref], timeout=_LOOK_S)[0]:
+                    _check_cluster()
                 result = ray.get(call.ref)
             except ray.exceptions.RayTaskError as error:
                 # The work itself failed, as it would have here.
@@ -132,6 +138,17 @@ class Crew:
             call.deaths += call is lost[0]
             if call.deaths < ATTEMPTS:
                 self._send(call)
+
+
+def _check_cluster() -> None:
+    """See whether there is a cluster at all: without one, Ray would wait for ever."""
+    import ray
+
+    if not any(node["Alive"] for node in ray.nodes()):
+        raise EngineError(
+            "all machines of the Ray cluster have gone",
+            "Run the same command again: it goes on with what is finished.",
+        )
 
 
 def _is_lost(call: Call) -> bool:

@@ -31,7 +31,8 @@ class RayEngine:
         self, encoder: Encoder, texts: Sequence[str], rows: Rows
     ) -> AbstractContextManager[Iterator[tuple[Batch, Vectors]]]:
         """Encode by actors, one for each GPU or core."""
-        if len(rows) <= FEW_TEXTS:
+        # A static model looks its vectors up faster than they travel.
+        if len(rows) <= FEW_TEXTS or encoder.checkpoint.is_static:
             return forward_here(encoder, texts, rows)
         return forward(self._cluster, encoder, texts, rows)
 
