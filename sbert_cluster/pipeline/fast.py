@@ -271,7 +271,7 @@ class Cascade:
             "pairs_audited": audit.pairs,
             "seconds_saved": max(0, round(whole - (time.perf_counter() - begun))),
         }
-        return Look(read, vectors, truncated, (estimate, low, 1.0), facts)
+        return Look(read, vectors, truncated, (float(estimate), float(low), 1.0), facts)
 
     @property
     def _where(self) -> str:
