@@ -16,6 +16,8 @@ BENCHMARKS = {
     "pairs": "every pair above a threshold: torch, FAISS, usearch, sentence-transformers",
     "fast": "texts to pairs: in full, with --fast, SemHash, sentence-transformers",
     "search": "the rows nearest to one query among 1,000,000: FAISS flat, numpy",
+    "engines": "Ray as an engine against one machine: pairs, encoding, two nodes, memory",
+    "scale": "10 million rows and more: the schedule, measured and simulated",
     "browse": "the terminal UI over 1,000,000 rows: first paint, keys to paint, memory",
     "clusters": "clusters against gold classes: BERTopic's recipe, EVoC, k-means and others",
     "quality": "semantic textual similarity (STS12-16, STSb, SICK-R) in every number format",

@@ -4,14 +4,21 @@
 
     SbertClusterError            (exit 1: a bug, or something nobody foresaw)
     ├── UsageError               (exit 2: a flag or an input that cannot be used)
-    │   └── InputError           (exit 2: a file that cannot be read)
+    │   ├── InputError           (exit 2: a file that cannot be read)
+    │   └── EngineError          (exit 2: a cluster that cannot do the work)
     ├── ModelError               (exit 3: a model that cannot be loaded or run)
+    │   └── TextError            (exit 3: a text that the model cannot read)
     └── RunFolderError           (exit 4: the result cannot be written or read)
 
 Every error carries two sentences: what is wrong, with the value that is wrong, and what to do.
 """
 
+from __future__ import annotations
+
 from enum import IntEnum
+from typing import Any
+
+_LEAVE_OUT = "Change it or leave it out."
 
 
 class ExitCode(IntEnum):
@@ -46,6 +53,10 @@ class SbertClusterError(Exception):
         self.remedy = remedy
         super().__init__(f"{problem}. {remedy}".strip())
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Both sentences travel between processes."""
+        return type(self), (self.problem, self.remedy)
+
 
 class UsageError(SbertClusterError):
     """A flag, or a combination of flags, that cannot be followed."""
@@ -57,10 +68,40 @@ class InputError(UsageError):
     """An input file that cannot be read as what it claims to be."""
 
 
+class EngineError(UsageError):
+    """A cluster that cannot do the work: there is no core, or workers die again and again."""
+
+
 class ModelError(SbertClusterError):
     """A model that cannot be found, trusted, loaded or run."""
 
     exit_code = ExitCode.MODEL
+
+
+class TextError(ModelError):
+    """A text that the model cannot read, or that ends the process which reads it.
+
+    Args:
+        position: Which one, of those that were to be encoded.
+        reason: What happened, without a full stop.
+    """
+
+    def __init__(self, position: int, reason: str) -> None:
+        self.position = position
+        self.reason = reason
+        super().__init__(f"text {position} cannot be encoded ({reason})", _LEAVE_OUT)
+
+    def at(self, position: int) -> TextError:
+        """The same, where the text stands at another position."""
+        return type(self)(position, self.reason)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Position and reason travel between processes."""
+        return type(self), (self.position, self.reason)
+
+    def in_row(self, row: int) -> ModelError:
+        """The same, told by the row of the input."""
+        return ModelError(f"row {row} cannot be encoded ({self.reason})", _LEAVE_OUT)
 
 
 class RunFolderError(SbertClusterError):

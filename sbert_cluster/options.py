@@ -100,6 +100,15 @@ class LongTexts(StrEnum):
     """It is read in overlapping chunks, whose vectors are averaged."""
 
 
+class EngineName(StrEnum):
+    """What runs the work."""
+
+    LOCAL = "local"
+    """The threads and devices of this machine."""
+    RAY = "ray"
+    """Ray: processes of this machine, or of all machines of a cluster."""
+
+
 class KeepPolicy(StrEnum):
     """Which row of a group stays."""
 
@@ -375,6 +384,39 @@ class GroupOptions:
                 f"--threshold {self.threshold:g} is outside (-1, 1]",
                 "Use a cosine similarity such as 0.6.",
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Where the work runs. No answer depends on it."""
+
+    name: EngineName = EngineName.LOCAL
+    """Who runs it."""
+    address: str | None = None
+    """Of a Ray cluster, ``auto`` for the one of this machine; None: the cluster that
+    ``RAY_ADDRESS`` names, otherwise one is started here for as long as the run takes."""
+    workers: int | None = None
+    """Units of work at a time; None: one for each core of the cluster."""
+
+    def __post_init__(self) -> None:
+        for flag, value in (("--address", self.address), ("--workers", self.workers)):
+            if value is not None and self.name is not EngineName.RAY:
+                raise UsageError(
+                    f"{flag} {value} does not go with --engine {self.name}, which takes all cores",
+                    "Add --engine ray, or leave it out.",
+                )
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"--workers {self.workers} is below 1", "Use at least one.")
+        if self.address is not None and self.address.startswith("ray://"):
+            raise UsageError(
+                f"--address {self.address} is that of a Ray client, through which all vectors "
+                "would have to pass",
+                "Run the program on a machine of the cluster, for example with: ray job submit",
+            )
+
+
+LOCALLY = EngineOptions()
+"""On this machine."""
 
 
 @dataclass(frozen=True, kw_only=True)

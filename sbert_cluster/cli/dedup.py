@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sbert_cluster.cli import flags
-from sbert_cluster.cli.shared import given_flags, with_shared_flags
+from sbert_cluster.cli.shared import given_flags, with_engine_flags
 from sbert_cluster.errors import UsageError
 from sbert_cluster.options import DEFAULT_THRESHOLD, Grouping
 
 if TYPE_CHECKING:
     from sbert_cluster.cli.narrate import Narrator
-    from sbert_cluster.pipeline import Shared
+    from sbert_cluster.pipeline import SharedEngine
 
 _FINISHED = "Finished run"
 
@@ -132,7 +132,7 @@ Output = Annotated[
 ]
 
 
-@with_shared_flags
+@with_engine_flags
 def dedup(
     context: typer.Context,
     inputs: Inputs = None,
@@ -156,7 +156,7 @@ def dedup(
     seed: flags.Seed = 0,
     vector_column: flags.VectorColumn = None,
     *,
-    shared: Shared,
+    shared: SharedEngine,
 ) -> None:
     """Find every pair of near-duplicate rows and decide which rows stay.
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sbert_cluster.cli import flags
-from sbert_cluster.cli.shared import with_shared_flags
+from sbert_cluster.cli.shared import with_engine_flags
 
 if TYPE_CHECKING:
-    from sbert_cluster.pipeline import Shared
+    from sbert_cluster.pipeline import SharedEngine
 
 
-@with_shared_flags
+@with_engine_flags
 def embed(
     inputs: flags.Inputs,
     output: Annotated[
@@ -29,7 +29,7 @@ def embed(
     quiet: flags.Quiet = False,
     verbose: flags.Verbose = False,  # noqa: ARG001 - its callback acts on it
     *,
-    shared: Shared,
+    shared: SharedEngine,
 ) -> None:
     """Write the vector of each row, to be joined by row number or id.
 

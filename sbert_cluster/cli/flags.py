@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from sbert_cluster.options import FileFormat, LongTexts, Precision
+from sbert_cluster.options import EngineName, FileFormat, LongTexts, Precision
 
 _INPUT = "Input"
 _MODEL = "Model"
 _OUTPUT = "Output"
+_ENGINE = "Engine"
 
 Inputs = Annotated[
     list[str],
@@ -158,6 +159,33 @@ NoCache = Annotated[
         "--no-cache",
         help="Neither use nor keep vectors of other runs; an interrupted run starts over.",
         rich_help_panel=_MODEL,
+    ),
+]
+Engine = Annotated[
+    EngineName,
+    typer.Option(
+        "--engine",
+        help="local: the cores and GPUs of this machine; ray: processes of this machine or of a "
+        "Ray cluster. The result is the same.",
+        rich_help_panel=_ENGINE,
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT|auto",
+        help="Ray cluster to work on. Default: RAY_ADDRESS, or one started for this run.",
+        rich_help_panel=_ENGINE,
+        show_default=False,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Units of work at a time with --engine ray. Default: one for each core.",
+        rich_help_panel=_ENGINE,
+        show_default=False,
     ),
 ]
 Overwrite = Annotated[

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sbert_cluster.cli import flags
-from sbert_cluster.cli.shared import with_shared_flags
+from sbert_cluster.cli.shared import on_this_machine, with_engine_flags
 from sbert_cluster.errors import UsageError
 from sbert_cluster.options import Linkage, Method, Projection
 
 if TYPE_CHECKING:
     from sbert_cluster.cli.narrate import Narrator
-    from sbert_cluster.pipeline import Shared
+    from sbert_cluster.pipeline import SharedEngine
 
 _HOW = "How to group"
 _CHANGE = "Change a finished run (with --from)"
 
 
-@with_shared_flags
+@with_engine_flags
 def groups(
     inputs: Annotated[
         list[str] | None,
@@ -186,7 +186,7 @@ def groups(
     seed: flags.Seed = 0,
     vector_column: flags.VectorColumn = None,
     *,
-    shared: Shared,
+    shared: SharedEngine,
 ) -> None:
     """Group rows by what they are about, and name the groups.
 
@@ -224,7 +224,7 @@ def groups(
                 vector_column=vector_column,
                 overwrite=overwrite,
                 progress=progress,
-                **shared,
+                **on_this_machine(shared, "--assign"),
             )
         narrator.show_assigned(assigned, target)
         return
@@ -283,7 +283,7 @@ class _Changes:
             raise UsageError(f"{asked[0]} changes a finished run", "Name the run with --from RUN.")
 
     def apply(
-        self, run: Path, inputs: list[str] | None, narrator: Narrator, shared: Shared
+        self, run: Path, inputs: list[str] | None, narrator: Narrator, shared: SharedEngine
     ) -> None:
         """Change the run and tell what it is now."""
         from sbert_cluster import pipeline
@@ -308,7 +308,7 @@ class _Changes:
                 undo=int(self._undo),
                 redo=int(self._redo),
                 progress=progress,
-                **shared,
+                **on_this_machine(shared, "--from"),
             )
         narrator.show_groups(result, run)
 

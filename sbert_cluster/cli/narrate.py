@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sbert_cluster.engines.forecast import ClusterPlan
 from sbert_cluster.evaluation.clusters import ClusterScores
 from sbert_cluster.pipeline import (
     AssignResult,
@@ -156,9 +157,11 @@ class Narrator:
                 "pairs to compare": f"{plan.pairs:,}",
                 **_expected(plan),
                 "device": f"{plan.device}, {plan.precision}",
-                "time": f"about {_duration(plan.minutes)}",
+                "time": f"about {_duration(plan.minutes)}"
+                + (" on this machine alone" if plan.cluster else ""),
                 "memory": f"about {_size(plan.memory_bytes)}, "
                 f"{_size(plan.free_memory_bytes)} are free",
+                **(_on_cluster(plan.cluster) if plan.cluster else {}),
             }
         )
 
@@ -239,6 +242,20 @@ def _expected(plan: Plan) -> dict[str, str]:
     if found.is_flood and found.advice is not None:
         said += f"; about {found.advice_pairs:,} at {found.advice:g}"
     return {f"pairs ≥ {found.threshold:g}": said}
+
+
+def _on_cluster(plan: ClusterPlan) -> dict[str, str]:
+    """What a run with many workers would take."""
+    machines = "1 machine" if plan.machines == 1 else f"{plan.machines:,} machines of 16 cores"
+    return {
+        "workers": f"{plan.workers:,}, on {machines}",
+        "work": f"{plan.shards:,} shards to encode, {plan.tiles:,} tiles to compare",
+        "time on them": f"about {_duration(plan.encode_minutes)} to encode (as fast as cores like "
+        f"these are), {_duration(plan.compare_minutes)} to compare",
+        "object store": f"about {_size(plan.object_store_bytes)}; "
+        f"{_size(plan.moved_bytes)} go from machine to machine",
+        "disk": f"about {_size(plan.disk_bytes)} in the cache folder",
+    }
 
 
 def _size(size: int) -> str:

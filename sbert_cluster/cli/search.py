@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sbert_cluster.cli import flags
-from sbert_cluster.cli.shared import with_shared_flags
+from sbert_cluster.cli.shared import with_engine_flags
 
 if TYPE_CHECKING:
-    from sbert_cluster.pipeline import Shared
+    from sbert_cluster.pipeline import SharedEngine
 
 _QUERIES = "Queries"
 
@@ -105,7 +105,7 @@ Json = Annotated[
 ]
 
 
-@with_shared_flags
+@with_engine_flags
 def search(
     input: Input,
     queries: Query = None,
@@ -122,7 +122,7 @@ def search(
     verbose: flags.Verbose = False,  # noqa: ARG001 - its callback acts on it
     vector_column: flags.VectorColumn = None,
     *,
-    shared: Shared,
+    shared: SharedEngine,
 ) -> None:
     """Find the rows that are most similar to a new text.
 

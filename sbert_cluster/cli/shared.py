@@ -5,15 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
 from sbert_cluster.cli import flags
-from sbert_cluster.options import DEFAULT_MODEL, LongTexts, Precision
+from sbert_cluster.errors import UsageError
+from sbert_cluster.options import DEFAULT_MODEL, EngineName, LongTexts, Precision
 
 if TYPE_CHECKING:
-    from sbert_cluster.pipeline import Shared
+    from sbert_cluster.pipeline import Shared, SharedEngine
 
 
 def _collect(
@@ -53,6 +54,31 @@ def _collect(
     }
 
 
+def _collect_with_engine(
+    engine: flags.Engine = EngineName.LOCAL,
+    address: flags.Address = None,
+    workers: flags.Workers = None,
+    **shared: Any,
+) -> SharedEngine:
+    """The same with those that say where the work runs."""
+    return {**_collect(**shared), "engine": engine, "address": address, "workers": workers}
+
+
+def on_this_machine(shared: SharedEngine, what: str) -> Shared:
+    """The shared arguments of work that runs nowhere else.
+
+    Raises:
+        UsageError: If it is to run elsewhere.
+    """
+    rest: dict[str, Any] = dict(shared)
+    engine = rest.pop("engine")
+    if engine is not EngineName.LOCAL:
+        raise UsageError(f"--engine {engine} does not go with {what}", "Leave it out.")
+    rest.pop("address")
+    rest.pop("workers")
+    return cast("Shared", rest)
+
+
 def given_flags(context: typer.Context) -> dict[str, Any]:
     """Arguments that stand on the command line, under their names in the Python API."""
     given = {
@@ -67,16 +93,37 @@ def given_flags(context: typer.Context) -> dict[str, Any]:
 
 def with_shared_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Add the shared flags to a command, which gets them as its argument ``shared``."""
-    common = inspect.signature(_collect).parameters
+    return _with(command, _collect, _collect)
+
+
+def with_engine_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Likewise, with the flags that say where the work runs."""
+    return _with(command, _collect_with_engine, _collect, _collect_with_engine)
+
+
+def _with(
+    command: Callable[..., None],
+    collect: Callable[..., Any],
+    *declared: Callable[..., Any],
+) -> Callable[..., None]:
+    """Add the flags that functions declare; ``collect`` makes ``shared`` of their values."""
+    common = {
+        name: parameter
+        for function in declared
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is not parameter.VAR_KEYWORD
+    }
     own = [p for p in inspect.signature(command).parameters.values() if p.name != "shared"]
 
     @wraps(command)
     def wrapper(**values: Any) -> None:
-        shared = _collect(**{name: values.pop(name) for name in common})
+        shared = collect(**{name: values.pop(name) for name in common})
         command(**values, shared=shared)
 
     # Typer reads the signature and the annotations, so both must tell of the added flags.
-    hints = _hints(_collect) | _hints(command)
+    hints: dict[str, Any] = {}
+    for function in (*declared, command):
+        hints |= _hints(function)
     parameters = [p.replace(annotation=hints[p.name]) for p in [*own, *common.values()]]
     wrapper.__dict__.pop("__wrapped__")
     vars(wrapper)["__signature__"] = inspect.Signature(parameters)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sbert_cluster.clustering.modes import means, numbered, totals
 from sbert_cluster.clustering.projection import unit
-from sbert_cluster.neighbors.join import find_pairs
+from sbert_cluster.neighbors.join import CompareTiles, find_pairs
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.types import Rows, Vectors
 
@@ -48,6 +48,7 @@ def collapse(
     index: Rows,
     same: Rows,
     progress: Progress = silent,
+    compare: CompareTiles | None = None,
 ) -> Points:
     """Fold units onto points: those of the same form, and those at or above ``NEAR_IDENTICAL``.
 
@@ -59,12 +60,13 @@ def collapse(
         index: int64[n]: unit of each row; -1 for a row that takes no part.
         same: int64[units]: equal for units that are one by definition; -1: for itself.
         progress: Told the pairs compared.
+        compare: Where they are compared; None: here.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     count = len(vectors)
-    pairs = find_pairs(vectors, NEAR_IDENTICAL, progress).pairs
+    pairs = find_pairs(vectors, NEAR_IDENTICAL, progress, compare=compare).pairs
     known = np.flatnonzero(same >= 0)
     # Each unit is joined to the first of its form.
     _, first, inverse = np.unique(same[known], return_index=True, return_inverse=True)

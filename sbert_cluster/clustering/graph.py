@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from sbert_cluster.neighbors.search import find_nearest
+from sbert_cluster.neighbors.search import AnswerQueries, find_nearest
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.types import Rows, Vectors
 
@@ -42,7 +42,10 @@ class NeighborGraph:
 
 
 def neighbor_graph(
-    vectors: Vectors, neighbors: int = NEIGHBORS, progress: Progress = silent
+    vectors: Vectors,
+    neighbors: int = NEIGHBORS,
+    progress: Progress = silent,
+    answer: AnswerQueries | None = None,
 ) -> NeighborGraph:
     """Search the neighbors of every row.
 
@@ -50,6 +53,7 @@ def neighbor_graph(
         vectors: float32[n, d], unit or zero rows.
         neighbors: How many; n - 1 where there are fewer rows.
         progress: Told the rows searched.
+        answer: Where they are searched; None: here.
     """
-    found = find_nearest(vectors, vectors, neighbors, same=True, progress=progress)
+    found = find_nearest(vectors, vectors, neighbors, same=True, progress=progress, answer=answer)
     return NeighborGraph(found.rows, found.similarity)

@@ -18,6 +18,7 @@ from sbert_cluster.clustering.modes import find_modes, means, numbered, totals
 from sbert_cluster.clustering.projection import principal, smooth, umap_reduce
 from sbert_cluster.clustering.tree import grow_tree
 from sbert_cluster.clustering.trust import finds_back, without_accidents
+from sbert_cluster.neighbors.search import AnswerQueries
 from sbert_cluster.options import GroupOptions, Linkage, Method, Projection
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.types import Rows, Vectors
@@ -65,9 +66,11 @@ class Partition:
         return len(self.centres)
 
 
-def prepare(points: Points, progress: Progress = silent) -> Prepared:
-    """Search the neighbors of points, and smooth the vectors over them."""
-    graph = neighbor_graph(points.vectors, neighbors_for(len(points)), progress)
+def prepare(
+    points: Points, progress: Progress = silent, answer: AnswerQueries | None = None
+) -> Prepared:
+    """Search the neighbors of points, wherever queries are answered, and smooth over them."""
+    graph = neighbor_graph(points.vectors, neighbors_for(len(points)), progress, answer)
     return Prepared(points, graph, smooth(points.vectors, graph, progress=progress))
 
 

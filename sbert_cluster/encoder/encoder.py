@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from sbert_cluster.encoder.packed import PackedBody
 from sbert_cluster.encoder.static import Bags, StaticBody
 from sbert_cluster.encoder.tokens import FIRST_REACH, Tokenizer
 from sbert_cluster.encoder.weights import is_supported
+from sbert_cluster.errors import TextError
 from sbert_cluster.meter import free_memory_bytes
 from sbert_cluster.options import EncodeOptions, LongTexts, Precision
 from sbert_cluster.progress import Progress, silent
@@ -37,6 +39,24 @@ _TOKENS_ALONE = 1_024
 """Tokens of the vocabulary that are read at a time."""
 _ROWS_COPIED = 65_536
 """Vectors copied at a time, where they may be held in a file."""
+
+
+class Forward(Protocol):
+    """A place where texts go through a model."""
+
+    def __call__(
+        self, encoder: Encoder, texts: Sequence[str], rows: NDArray[np.int64]
+    ) -> AbstractContextManager[Iterator[tuple[Batch, Vectors]]]:
+        """Encode some of the texts.
+
+        Args:
+            encoder: The model and its options.
+            texts: n texts.
+            rows: int64[k]: those that are wanted.
+
+        Yields:
+            Batches with their vectors, in the order in which ``encoder`` cuts them.
+        """
 
 
 @dataclass
@@ -108,26 +128,39 @@ class Encoder:
             )
         return tuple(notes)
 
-    def encode(self, texts: Sequence[str], progress: Progress = silent) -> Embeddings:
+    def encode(
+        self,
+        texts: Sequence[str],
+        progress: Progress = silent,
+        *,
+        forward: Forward | None = None,
+    ) -> Embeddings:
         """Encode texts.
 
         Args:
             texts: n texts; identical ones are encoded once. Empty ones get the model's vector of
                 an empty text: leave them out beforehand where they should be similar to nothing.
             progress: Told the number of texts done.
+            forward: Where what is not in the cache goes through the model; None: here.
 
         Returns:
             Unit vectors, float32[n, dimensions], the same whatever the batches (to 1e-6 in fp32).
 
         Raises:
+            TextError: If a text cannot be tokenised.
             ModelError: If the weights cannot be loaded.
             RunFolderError: If the cache cannot be used.
         """
         if len(set(texts)) == len(texts):
-            return self._encode_distinct(texts, progress)
+            return self._encode_distinct(texts, progress, forward)
         first: dict[str, int] = {}
         index = np.fromiter((first.setdefault(t, len(first)) for t in texts), np.int64, len(texts))
-        return self._repeated(self._encode_distinct(list(first), progress), index)
+        distinct = list(first)
+        try:
+            made = self._encode_distinct(distinct, progress, forward)
+        except TextError as error:
+            raise error.at(texts.index(distinct[error.position])) from error
+        return self._repeated(made, index)
 
     def bags(
         self, texts: Sequence[str], progress: Progress = silent
@@ -200,7 +233,9 @@ class Encoder:
     def _chunks(self) -> bool:
         return self.options.long_texts is LongTexts.CHUNK
 
-    def _encode_distinct(self, texts: Sequence[str], progress: Progress) -> Embeddings:
+    def _encode_distinct(
+        self, texts: Sequence[str], progress: Progress, forward: Forward | None
+    ) -> Embeddings:
         with self._open_cache() as cache:
             made = self._allocate(len(texts))
             found = np.zeros(len(texts), np.bool_)
@@ -209,7 +244,8 @@ class Encoder:
             done = int(found.sum())
             progress("encoding", done, len(texts), "texts")
             if done < len(texts):
-                with self._forward(texts, np.flatnonzero(~found), cache) as parts:
+                todo = np.flatnonzero(~found)
+                with self._forward(texts, todo, cache, forward or forward_here) as parts:
                     for part in parts:
                         made.vectors[part.rows] = shortened(part.vectors, made.vectors.shape[1])
                         made.truncated[part.rows] = part.truncated
@@ -221,9 +257,13 @@ class Encoder:
 
     @contextmanager
     def _forward(
-        self, texts: Sequence[str], rows: NDArray[np.int64], cache: EmbeddingCache | None
+        self,
+        texts: Sequence[str],
+        rows: NDArray[np.int64],
+        cache: EmbeddingCache | None,
+        forward: Forward,
     ) -> Iterator[Iterator[Finished]]:
-        """Encode the given rows: tokens are made ahead, and vectors are put away behind.
+        """Encode the given rows, and put their vectors away while others are made.
 
         Yields:
             The rows as they are done, and in the cache for good.
@@ -234,31 +274,38 @@ class Encoder:
             own = [texts[row] for row in part.rows]
             cache.save(own, part.vectors, part.truncated, part.chunked)
 
+        with forward(self, texts, rows) as results:
+            made = finished(results)
+            with behind(made, save) if cache else nullcontext(made) as parts:
+                yield parts
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer, loaded on first use."""
         if self._tokenizer is None:
             self._tokenizer = Tokenizer(self.checkpoint, self.options.long_texts)
-        skipped = self._tokenizer.skipped
-        with ahead(self._tokenise(self._tokenizer, texts, rows)) as tokenised:
-            # The first texts are tokenised while the weights are read.
-            workers = [partial(_encode_batch, body, skipped) for body in self._loaded()]
-            with spread(self._cut(tokenised), workers) as results:
-                made = finished(results)
-                with behind(made, save) if cache else nullcontext(made) as parts:
-                    yield parts
+        return self._tokenizer
 
-    def _tokenise(
-        self, tokenizer: Tokenizer, texts: Sequence[str], rows: NDArray[np.int64]
-    ) -> Iterator[Window]:
+    @property
+    def workers(self) -> list[Callable[[list[list[int]]], Vectors]]:
+        """Token numbers of a batch → unit vectors; one for each place, loaded on first use."""
+        skipped = self.tokenizer.skipped
+        return [partial(_through, body, skipped) for body in self._loaded()]
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens in one forward pass."""
+        usual = _STATIC_TOKENS if self.checkpoint.is_static else default_batch_tokens(self.place)
+        return self.options.batch_tokens or usual
+
+    def windows(
+        self, texts: Sequence[str], rows: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.int64], list[str]]]:
+        """Cut the given rows into windows, which are tokenised together."""
         missing = [texts[row] for row in rows]
         longest = None if self._chunks else FIRST_REACH * self.checkpoint.max_seq_length
         for cut in windows(missing, longest=longest):
-            yield Window(rows[cut], tokenizer(missing[cut]))
-
-    def _cut(self, tokenised: Iterator[Window]) -> Iterator[Batch]:
-        usual = _STATIC_TOKENS if self.checkpoint.is_static else default_batch_tokens(self.place)
-        budget = self.options.batch_tokens or usual
-        for window in tokenised:
-            for which in batches(window.tokens.lengths, budget):
-                yield Batch(window, which)
+            yield rows[cut], missing[cut]
 
     def _loaded(self) -> list[Body]:
         if not self._bodies and self.checkpoint.is_static:
@@ -317,6 +364,37 @@ class Encoder:
             yield cache
 
 
+@contextmanager
+def forward_here(
+    encoder: Encoder, texts: Sequence[str], rows: NDArray[np.int64]
+) -> Iterator[Iterator[tuple[Batch, Vectors]]]:
+    """Encode on the devices of this machine, with tokens made ahead; see :class:`Forward`."""
+    tokenizer = encoder.tokenizer
+
+    def tokenise() -> Iterator[Window]:
+        for own, listed in encoder.windows(texts, rows):
+            try:
+                yield Window(own, tokenizer(listed))
+            except TextError as error:
+                raise error.at(int(own[error.position])) from error
+
+    def work(worker: Callable[[list[list[int]]], Vectors], batch: Batch) -> Vectors:
+        return worker(batch.ids)
+
+    with ahead(tokenise()) as tokenised:
+        # The first texts are tokenised while the weights are read.
+        workers = [partial(work, worker) for worker in encoder.workers]
+        with spread(cut_windows(tokenised, encoder.batch_tokens), workers) as results:
+            yield results
+
+
+def cut_windows(tokenised: Iterable[Window], batch_tokens: int) -> Iterator[Batch]:
+    """Cut windows into batches for the model."""
+    for window in tokenised:
+        for which in batches(window.tokens.lengths, batch_tokens):
+            yield Batch(window, which)
+
+
 def default_batch_tokens(place: Place) -> int:
     """Tokens in one forward pass: what keeps the device busy, and stays in a CPU's caches.
 
@@ -328,6 +406,6 @@ def default_batch_tokens(place: Place) -> int:
     return {"cuda": 65_536, "mps": 16_384}[kind]
 
 
-def _encode_batch(body: Body, skipped: int, batch: Batch) -> Vectors:
-    vectors: Vectors = body(batch.ids, skipped).numpy()
+def _through(body: Body, skipped: int, ids: list[list[int]]) -> Vectors:
+    vectors: Vectors = body(ids, skipped).numpy()
     return vectors

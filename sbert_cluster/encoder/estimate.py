@@ -7,16 +7,32 @@ from collections.abc import Sequence
 
 from sbert_cluster.encoder.checkpoint import Checkpoint
 from sbert_cluster.encoder.device import Place, torch_dtype
+from sbert_cluster.encoder.tokens import OVERLAP
+from sbert_cluster.options import LongTexts
 
 _EFFICIENCY = 0.6
 """Share of the matrix-product rate that a forward pass reaches, measured on CPUs."""
+_TOKENS_PER_SECOND = 250_000
+"""That a core tokenises, which is all that a static model takes time for."""
 _CHARACTERS_PER_TOKEN = 4.2
 """Of English; of other scripts a token is taken for every character."""
 
 
-def seconds_to_encode(checkpoint: Checkpoint, place: Place, texts: Sequence[str]) -> float:
+def seconds_to_encode(
+    checkpoint: Checkpoint,
+    place: Place,
+    texts: Sequence[str],
+    long_texts: LongTexts = LongTexts.TRUNCATE,
+) -> float:
     """Rough seconds of the forward passes over texts, without loading the model."""
-    tokens = sum(min(checkpoint.max_seq_length, _tokens(text)) for text in texts)
+    longest, lengths = checkpoint.max_seq_length, [_tokens(text) for text in texts]
+    if long_texts is LongTexts.CHUNK:
+        # Each chunk but the first reads the end of the one before once more.
+        tokens = sum(n if n <= longest else round(n / (1 - OVERLAP)) for n in lengths)
+    else:
+        tokens = sum(min(longest, n) for n in lengths)
+    if checkpoint.is_static:
+        return tokens / _TOKENS_PER_SECOND
     return tokens * _flop_per_token(checkpoint) / (_EFFICIENCY * flop_per_second(place))
 
 

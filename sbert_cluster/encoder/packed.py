@@ -1,14 +1,12 @@
 """The forward pass of the BERT family without any padding.
 
 The tokens of a batch lie end to end in one matrix, so that every product works on tokens only.
-Attention alone needs to know where a text ends: texts of the same length are attended to together,
-as one block without a mask. Half the work of the usual padded pass on mixed lengths goes away, and
-so do the masks (Reimers & Gurevych 2019, section 7, taken to its end).
+Attention alone needs to know where a text ends. Half the work of the usual padded pass on mixed
+lengths goes away, and so do the masks (Reimers & Gurevych 2019, section 7, taken to its end).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sbert_cluster.encoder.attention import Attention
 from sbert_cluster.encoder.checkpoint import Checkpoint
 from sbert_cluster.encoder.device import Place, torch_dtype
 from sbert_cluster.encoder.heap import keep_freed_memory
@@ -78,7 +77,7 @@ class PackedBody:
         self._dense = [load_dense(layer).to(place.device).eval() for layer in checkpoint.dense]
         self._pooling = checkpoint.pooling
         self._device = place.device
-        self._biases: dict[int, torch.Tensor] = {}
+        self._attend = Attention(self._stack)
 
     def __call__(self, ids: list[list[int]], skipped: int) -> torch.Tensor:
         """Encode one batch.
@@ -132,55 +131,10 @@ class PackedBody:
         inner = layer.up.activated(hidden)
         return self._norm(layer.down.added(inner, hidden), layer.output_norm)
 
-    def _attend(self, qkv: torch.Tensor, blocks: list[tuple[slice, int]]) -> torch.Tensor:
-        """Attention within each text. Shapes: (tokens, 3 × width) → (tokens, width)."""
-        from torch.nn.functional import scaled_dot_product_attention
-
-        width = qkv.shape[1] // 3
-        heads = self._stack.heads
-        mixed = qkv.new_empty(len(qkv), width)
-        mixed[blocks[-1][0].stop :] = 0
-        for rows, length in blocks:
-            parts = qkv[rows].view(-1, length, 3, heads, width // heads)
-            query, key, value = parts.permute(2, 0, 3, 1, 4)
-            attended = scaled_dot_product_attention(query, key, value, attn_mask=self._bias(length))
-            mixed[rows].view(-1, length, heads, width // heads).copy_(attended.transpose(1, 2))
-        return mixed
-
     def _norm(self, hidden: torch.Tensor, norm: Linear) -> torch.Tensor:
         from torch.nn.functional import layer_norm
 
         return layer_norm(hidden, norm.bias.shape, norm.weight, norm.bias, self._stack.epsilon)
-
-    def _bias(self, length: int) -> torch.Tensor | None:
-        """MPNet's bias of attention by distance. Shape: (heads, length, length)."""
-        table = self._stack.distance_bias
-        if table is None:
-            return None
-        if length not in self._biases:
-            buckets = distance_buckets(length, len(table)).to(table.device)
-            self._biases[length] = table[buckets].permute(2, 0, 1).contiguous()
-        return self._biases[length]
-
-
-def distance_buckets(length: int, buckets: int, farthest: int = 128) -> torch.Tensor:
-    """Number the distances between tokens: near ones singly, far ones in widening steps.
-
-    Raffel et al. 2020 (T5), section 2.1, as MPNet uses it: half of the buckets for each direction.
-
-    Returns:
-        int64 bucket of each pair (attending token, attended token). Shape: (length, length).
-    """
-    import torch
-
-    place = torch.arange(length)
-    distance = place[None, :] - place[:, None]
-    half = buckets // 2
-    single = half // 2
-    size = distance.abs()
-    steps = torch.log(size.clamp(min=1).float() / single) / math.log(farthest / single)
-    far = (single + (steps * (half - single)).long()).clamp(max=half - 1)
-    return torch.where(size < single, size, far) + half * (distance > 0)
 
 
 def _blocks_of_like_length(ids: list[list[int]]) -> Iterator[tuple[slice, int]]:

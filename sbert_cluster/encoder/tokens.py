@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sbert_cluster.encoder.checkpoint import Checkpoint
 from sbert_cluster.encoder.static import Bags, load_static_tokenizer
-from sbert_cluster.errors import ModelError, UsageError
+from sbert_cluster.errors import ModelError, TextError, UsageError
 from sbert_cluster.options import LongTexts
 
 if TYPE_CHECKING:
@@ -97,7 +97,29 @@ class Tokenizer:
         """Tokens at the start of each text that take no part in pooling."""
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
-        """Tokenise texts; what lies beyond the model's length is cut, or chunked, and marked."""
+        """Tokenise texts; what lies beyond the model's length is cut, or chunked, and marked.
+
+        Raises:
+            TextError: If the tokenizer fails on one of them.
+        """
+        try:
+            return self._tokens(texts)
+        except (KeyboardInterrupt, SystemExit, MemoryError):
+            raise
+        except BaseException:  # a panic of the tokenizer is no Exception
+            for position, text in enumerate(texts):
+                self._check(position, text)
+            raise
+
+    def _check(self, position: int, text: str) -> None:
+        """Name a text that the tokenizer fails on; its message may quote it, and is left out."""
+        try:
+            self._tokens([text])
+        except BaseException as error:  # noqa: BLE001 - as above
+            kind = type(error).__name__
+            raise TextError(position, f"the tokenizer fails on it with {kind}") from None
+
+    def _tokens(self, texts: Sequence[str]) -> Tokens:
         sequences, long = self._truncate(texts)
         listed = [[numbers] for numbers in sequences]
         if self._chunks:

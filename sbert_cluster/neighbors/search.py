@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from sbert_cluster.neighbors.similarity import cosine, rounding_allowance
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.types import Rows, Vectors
 
-_QUERY_ROWS = 512
+QUERY_ROWS = 512
 """Queries that are answered at a time."""
 _PLAIN_ROWS = 8_192
 """Rows of a block of whole products, 16 MB."""
@@ -37,7 +37,7 @@ _FIRST = 512
 """Chunks that are looked at in the order of their bounds; for the others it matters little."""
 _SINGLY = 8
 """Up to this number of queries each scans the codes on its own."""
-_WORTH_PRODUCTS = 1 << 38
+WORTH_PRODUCTS = 1 << 38
 """Multiply-adds from which coding the rows for one call pays; some seconds."""
 WORTH_ROWS = 32_768
 """Rows from which coding them once for many calls pays."""
@@ -53,6 +53,21 @@ class Neighbors:
     """float32[queries, k]; -1 where a zero row is involved."""
 
 
+class AnswerQueries(Protocol):
+    """A place where queries are answered."""
+
+    def __call__(
+        self,
+        searcher: Searcher,
+        queries: Vectors,
+        k: int,
+        *,
+        same: bool = False,
+        progress: Progress = silent,
+    ) -> Neighbors:
+        """Answer all queries; see :meth:`Searcher.nearest`."""
+
+
 def find_nearest(
     queries: Vectors,
     vectors: Vectors,
@@ -60,6 +75,7 @@ def find_nearest(
     *,
     same: bool = False,
     progress: Progress = silent,
+    answer: AnswerQueries | None = None,
 ) -> Neighbors:
     """Find the k most similar rows of each query.
 
@@ -69,13 +85,14 @@ def find_nearest(
         k: How many; at most n (n - 1 where ``same``), fewer are returned otherwise.
         same: ``queries`` is ``vectors``, and no row is its own neighbor.
         progress: Told the queries answered.
+        answer: Where queries are answered; None: here.
 
     Raises:
         ValueError: If the vectors have different lengths.
     """
-    worth = len(queries) * vectors.size >= _WORTH_PRODUCTS
+    worth = len(queries) * vectors.size >= WORTH_PRODUCTS
     searcher = Searcher(vectors, k=k, coded=worth, many=True)
-    return searcher.nearest(queries, k, same=same, progress=progress)
+    return (answer or Searcher.nearest)(searcher, queries, k, same=same, progress=progress)
 
 
 class Searcher:
@@ -119,20 +136,63 @@ class Searcher:
     def __len__(self) -> int:
         return len(self._all)
 
-    def nearest(
-        self, queries: Vectors, k: int, *, same: bool = False, progress: Progress = silent
-    ) -> Neighbors:
-        """Find the k most similar rows of each query; see :func:`find_nearest`."""
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs: threads stay here, and no vector travels twice."""
+        state = {name: value for name, value in vars(self).items() if name != "_pool"}
+        state["_all"] = np.asarray(self._all)
+        return state | ({} if len(self._dead) else {"_vectors": None})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        import torch
+
+        vars(self).update(state)
+        if self._vectors is None:
+            self._vectors = self._all
+        self._threads = torch.get_num_threads()
+        self._pool = ThreadPoolExecutor(self._threads)
+
+    @property
+    def vectors(self) -> Vectors:
+        """float32[n, d]: the rows."""
+        return self._all
+
+    def possible(self, queries: Vectors, k: int, *, same: bool) -> int:
+        """How many neighbors each query can get, of the k that are wanted.
+
+        Raises:
+            ValueError: If the queries have another length than the rows.
+        """
         if queries.shape[1] != self._all.shape[1]:
             raise ValueError(
                 f"vectors of {queries.shape[1]} and of {self._all.shape[1]} dimensions"
             )
-        k = max(min(k, len(self._all) - same), 0)
+        return max(min(k, len(self._all) - same), 0)
+
+    def nearest(
+        self,
+        queries: Vectors,
+        k: int,
+        *,
+        same: bool = False,
+        start: int = 0,
+        progress: Progress = silent,
+    ) -> Neighbors:
+        """Find the k most similar rows of each query; see :func:`find_nearest`.
+
+        Args:
+            queries: float32[q, d], unit or zero rows.
+            k: How many.
+            same: The queries are rows, one after the other, and no row is its own neighbor.
+            start: The first of these rows.
+            progress: Told the queries answered.
+        """
+        k = self.possible(queries, k, same=same)
         rows = np.empty((len(queries), k), np.int64)
         similarity = np.empty((len(queries), k), np.float32)
-        for start in range(0, len(queries) if k else 0, _QUERY_ROWS):
-            part = slice(start, min(start + _QUERY_ROWS, len(queries)))
-            own = np.arange(part.start, part.stop) if same else np.full(part.stop - start, -1)
+        for first in range(0, len(queries) if k else 0, QUERY_ROWS):
+            part = slice(first, min(first + QUERY_ROWS, len(queries)))
+            count = part.stop - first
+            own = np.arange(start + first, start + part.stop) if same else np.full(count, -1)
             rows[part], similarity[part] = self._answer(queries[part], own, k)
             progress("searching", part.stop, len(queries), "rows")
         return Neighbors(rows, similarity)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,46 @@ class Finished:
         self.parts.clear()
 
 
+Entry = dict[str, int]
+"""What a line of the manifest says: ``row``, ``column``, ``pairs``, ``scored``, ``rescored``,
+``borderline``."""
+
+
+def write_tile(folder: Path, tile: Tile, result: Decided) -> Entry:
+    """Write the file of a finished tile.
+
+    Args:
+        folder: That of a :class:`FinishedOnDisk`, which may be in another process or machine.
+        tile: Which one.
+        result: Its pairs.
+
+    Returns:
+        The line that is to be added to the manifest.
+    """
+    frame = pl.DataFrame(
+        {
+            "left": result.pairs.left,
+            "right": result.pairs.right,
+            "similarity": result.pairs.similarity,
+        }
+    )
+    # Two machines may write the same tile, when one was taken for dead too early.
+    work = folder / f"{tile.name}.{platform.node()}.{os.getpid()}.tmp"
+    with work.open("wb") as file:
+        frame.write_ipc(file)
+        file.flush()
+        os.fsync(file.fileno())
+    work.replace(folder / tile.name)
+    return {
+        "row": tile.row,
+        "column": tile.column,
+        "pairs": len(result.pairs),
+        "scored": result.scored,
+        "rescored": result.rescored,
+        "borderline": result.borderline,
+    }
+
+
 class FinishedOnDisk:
     """Finished tiles in a folder, so that many pairs need no memory and a kill loses little.
 
@@ -83,11 +124,11 @@ class FinishedOnDisk:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._lines: dict[Tile, dict[str, int]] = {}
+        self._lines: dict[Tile, Entry] = {}
         manifest = folder / _MANIFEST
         for line in manifest.read_text("utf-8").splitlines() if manifest.exists() else ():
             try:
-                entry: dict[str, int] = json.loads(line)
+                entry: Entry = json.loads(line)
                 tile = Tile(entry["row"], entry["column"])
             except (ValueError, KeyError, TypeError):
                 continue  # torn by a kill
@@ -97,35 +138,23 @@ class FinishedOnDisk:
     def __contains__(self, tile: Tile) -> bool:
         return tile in self._lines
 
+    @property
+    def folder(self) -> Path:
+        """Where the files are."""
+        return self._folder
+
     def put(self, tile: Tile, result: Decided) -> None:
         """Keep a result: its file first, then its line."""
-        entry = {
-            "row": tile.row,
-            "column": tile.column,
-            "pairs": len(result.pairs),
-            "scored": result.scored,
-            "rescored": result.rescored,
-            "borderline": result.borderline,
-        }
-        frame = pl.DataFrame(
-            {
-                "left": result.pairs.left,
-                "right": result.pairs.right,
-                "similarity": result.pairs.similarity,
-            }
-        )
-        work = self._folder / f"{tile.name}.{os.getpid()}.tmp"
-        with work.open("wb") as file:
-            frame.write_ipc(file)
-            file.flush()
-            os.fsync(file.fileno())
-        work.replace(self._folder / tile.name)
+        self.note(write_tile(self._folder, tile, result))
+
+    def note(self, entry: Entry) -> None:
+        """Add the line of a tile whose file was written, here or elsewhere."""
         with (self._folder / _MANIFEST).open("a", encoding="utf-8", newline="\n") as file:
             # The line before may be torn; an empty one between them does no harm.
             file.write(f"\n{json.dumps(entry)}\n")
             file.flush()
             os.fsync(file.fileno())
-        self._lines[tile] = entry
+        self._lines[Tile(entry["row"], entry["column"])] = entry
 
     def all(self) -> Decided:
         """Everything, by tile."""

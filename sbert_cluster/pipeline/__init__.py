@@ -21,7 +21,7 @@ from sbert_cluster.pipeline.labels import LabelColumns
 from sbert_cluster.pipeline.plan import Plan, plan
 from sbert_cluster.pipeline.rethreshold import rethreshold
 from sbert_cluster.pipeline.search import SearchResult, search
-from sbert_cluster.pipeline.shared import Shared
+from sbert_cluster.pipeline.shared import Shared, SharedEngine
 from sbert_cluster.pipeline.train import train
 from sbert_cluster.pipeline.update import update
 
@@ -36,6 +36,7 @@ __all__ = [
     "Plan",
     "SearchResult",
     "Shared",
+    "SharedEngine",
     "assign_groups",
     "calibrate_threshold",
     "clear_cache",

@@ -7,6 +7,7 @@ import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from sbert_cluster.duplicates.against import Sides
 from sbert_cluster.duplicates.ladder import Units
 from sbert_cluster.encoder.cache import default_cache_dir
 from sbert_cluster.encoder.device import choose_place
+from sbert_cluster.engines import HERE, Engine
 from sbert_cluster.errors import UsageError
 from sbert_cluster.neighbors.forecast import (
     MANY_PAIRS,
@@ -95,28 +97,37 @@ class Comparing:
     """Folder under which the tiles of unfinished comparisons are kept; None: nowhere."""
     progress: Progress
     """Told the pairs compared."""
+    engine: Engine = HERE
+    """Where they are compared."""
 
     @classmethod
     def planned(
-        cls, threshold: float, options: EncodeOptions, device: str, progress: Progress
+        cls,
+        threshold: float,
+        options: EncodeOptions,
+        device: str,
+        progress: Progress,
+        engine: Engine = HERE,
     ) -> Comparing:
         """Where the vectors were made, or where they would have been if they came with the rows."""
         if device == "none":
             device = choose_place(options.device, Precision.AUTO).device
         folder = options.cache_dir or default_cache_dir()
-        return cls(threshold, device, folder / "tiles" if options.use_cache else None, progress)
+        tiles = folder / "tiles" if options.use_cache else None
+        return cls(threshold, device, tiles, progress, engine)
 
     def within(self, vectors: Vectors) -> Join:
         """Every pair of rows; see :func:`~sbert_cluster.neighbors.join.find_pairs`."""
-        folder = self._folder(vectors)
-        return find_pairs(vectors, self.threshold, self.progress, device=self._where, folder=folder)
+        return find_pairs(vectors, self.threshold, self.progress, **self._place(vectors))
 
     def between(self, left: Vectors, right: Vectors) -> Join:
         """Every pair of a row of either side."""
-        folder = self._folder(left, right)
-        return find_pairs_between(
-            left, right, self.threshold, self.progress, device=self._where, folder=folder
-        )
+        place = self._place(left, right)
+        return find_pairs_between(left, right, self.threshold, self.progress, **place)
+
+    def _place(self, *sides: Vectors) -> dict[str, Any]:
+        folder = self._folder(*sides)
+        return {"device": self._where, "folder": folder, "compare": self.engine.compare}
 
     @property
     def _where(self) -> str:

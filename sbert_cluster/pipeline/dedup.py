@@ -15,12 +15,15 @@ from sbert_cluster.duplicates.keep import visiting_rank
 from sbert_cluster.duplicates.ladder import lift, pairs_of_rows
 from sbert_cluster.duplicates.rerank import with_reasons
 from sbert_cluster.encoder.encoder import Encoder
+from sbert_cluster.engines import Engine, open_engine
 from sbert_cluster.meter import Stopwatch, peak_memory_bytes, versions
 from sbert_cluster.neighbors.histogram import nearest_histogram
 from sbert_cluster.neighbors.join import Join
 from sbert_cluster.options import (
+    LOCALLY,
     DedupOptions,
     EncodeOptions,
+    EngineOptions,
     FastOptions,
     Grouping,
     KeepRule,
@@ -47,9 +50,11 @@ from sbert_cluster.pipeline.inputs import (
 )
 from sbert_cluster.pipeline.rerank import ask_about, check_rerank, said_asked
 from sbert_cluster.pipeline.shared import (
-    Shared,
+    SharedEngine,
     check_names,
     encode_options,
+    engine_arguments,
+    engine_options,
     read_options,
     reading_arguments,
 )
@@ -88,7 +93,7 @@ def dedup(
     yes: bool = False,
     seed: int = 0,
     progress: Progress = silent,
-    **shared: Unpack[Shared],
+    **shared: Unpack[SharedEngine],
 ) -> DedupResult:
     """Find every pair of rows with similarity ≥ threshold, and decide which rows stay.
 
@@ -114,7 +119,7 @@ def dedup(
         yes: Whether to go on where more than 50 million pairs are expected.
         seed: Of the samples behind the histogram and the forecast; decisions do not depend on it.
         progress: Told how far each stage is.
-        **shared: See :class:`~sbert_cluster.pipeline.shared.Shared`.
+        **shared: See :class:`~sbert_cluster.pipeline.shared.SharedEngine`.
 
     Returns:
         Pairs, decisions and manifest. ``result.kept`` is the frame of kept rows.
@@ -124,7 +129,7 @@ def dedup(
         ModelError: For a model that cannot be used.
         RunFolderError: If the result cannot be written.
     """
-    check_names("dedup", shared)
+    check_names("dedup", shared, SharedEngine)
     cut = choose_threshold(threshold, None if vector_column else shared.get("model"))
     decide = DedupOptions(
         threshold=cut.threshold,
@@ -136,8 +141,12 @@ def dedup(
     check_rerank(decide, has_texts=vector_column is None and against is None)
     write = OutputOptions(output=Path(output) if output else None, overwrite=overwrite)
     read, encode = read_options(shared, vector_column), encode_options(shared)
-    look = choose_fast(fast, recall, against is None and vector_column is None)
-    job = Job(read, encode, decide, write, seed, progress, yes=yes, notes=cut.notes, fast=look)
+    run_on = engine_options(shared)
+    look = choose_fast(fast, recall, against is None and vector_column is None, run_on)
+    job = Job(
+        read, encode, decide, write, seed, progress,
+        yes=yes, notes=cut.notes, run_on=run_on, fast=look,
+    )  # fmt: skip
     return job.run(inputs, against)
 
 
@@ -172,11 +181,17 @@ class Job:
     """Pairs that an earlier run found among the first rows."""
     notes: tuple[str, ...] = ()
     """What was decided before it began, for the user."""
+    run_on: EngineOptions = LOCALLY
+    """Where to encode and compare."""
     fast: FastOptions | None = None
     """How to look at fewer rows; None: all are encoded."""
 
     def run(self, inputs: Inputs, against: Inputs | None) -> DedupResult:
         """Read, encode, compare, decide and write."""
+        with open_engine(self.run_on) as engine:
+            return self._run(inputs, against, engine)
+
+    def _run(self, inputs: Inputs, against: Inputs | None, engine: Engine) -> DedupResult:
         watch = Stopwatch("read", "encode", "compare", "decide", "write")
         destination = Destination.checked(self.write)
         encoder = open_encoder(self.read, self.encode, self.progress)
@@ -192,8 +207,14 @@ class Job:
                 self.known.check(corpus, encoder.fingerprint.key if encoder else "")
         with watch.stage("encode"):
             corpora = [corpus] if other is None else [corpus, other]
-            made = self._embedded(corpora, texts + other_texts, encoder)
-        compared = self._compare(made, rank, corpus, texts, watch, alone=other is None)
+            made = self._embedded(corpora, texts + other_texts, encoder, engine)
+        comparing = Comparing.planned(
+            self.decide.lowest, self.encode, made.device, self.progress, engine
+        )
+        if other is None:
+            compared = self._within(made, comparing, rank, texts, watch)
+        else:
+            compared = self._between(made, comparing, Sides(made.units, len(corpus)), watch)
         with watch.stage("compare"):
             histogram = nearest_histogram(made.compared, seed=self.seed)
         manifest = self.manifest(corpus, other, made, compared, histogram, watch)
@@ -210,50 +231,39 @@ class Job:
         return write_dedup(result, destination, watch, self.progress)
 
     def _embedded(
-        self, corpora: list[Corpus], texts: list[str], encoder: Encoder | None
+        self, corpora: list[Corpus], texts: list[str], encoder: Encoder | None, engine: Engine
     ) -> UnitVectors:
         if self.fast is None or encoder is None:
-            return embed_units(corpora, texts, encoder, self.progress)
+            return embed_units(corpora, texts, encoder, self.progress, engine)
         threshold, progress = self.decide.lowest, self.progress
         return embed_some(corpora, texts, encoder, self.fast, threshold, self.seed, progress)
 
-    def _compare(
+    def _within(
         self,
         made: UnitVectors,
+        comparing: Comparing,
         rank: Rows,
-        corpus: Corpus,
         texts: list[str],
         watch: Stopwatch,
-        *,
-        alone: bool,
-    ) -> Compared:
-        if alone:
-            return self._within(made, rank, texts, watch)
-        return self._between(made, Sides(made.units, len(corpus)), watch)
-
-    def _within(
-        self, made: UnitVectors, rank: Rows, texts: list[str], watch: Stopwatch
     ) -> Compared:
         vectors = made.compared
         with watch.stage("compare"):
             if not self.yes:
                 refuse_flood(vectors, self.decide.lowest, self.seed)
-            join = compare_within(made.units, vectors, self._comparing(made), self.known)
-            join = made.seen_as(join)
+            join = made.seen_as(compare_within(made.units, vectors, comparing, self.known))
         with watch.stage("decide"):
             return self.decided(made, rank, join, texts)
 
-    def _between(self, made: UnitVectors, sides: Sides, watch: Stopwatch) -> Compared:
+    def _between(
+        self, made: UnitVectors, comparing: Comparing, sides: Sides, watch: Stopwatch
+    ) -> Compared:
         vectors, threshold = made.embeddings.vectors, self.decide.threshold
         with watch.stage("compare"):
             if not self.yes:
                 refuse_flood_between(sides, vectors, threshold, self.seed)
-            join = compare_between(sides, vectors, self._comparing(made), self.known)
+            join = compare_between(sides, vectors, comparing, self.known)
         with watch.stage("decide"):
             return decided_between(sides, join)
-
-    def _comparing(self, made: UnitVectors) -> Comparing:
-        return Comparing.planned(self.decide.lowest, self.encode, made.device, self.progress)
 
     def decided(self, made: UnitVectors, rank: Rows, join: Join, texts: list[str]) -> Compared:
         """What becomes of the rows, given the pairs of units found by their vectors."""
@@ -330,6 +340,7 @@ class Job:
             "output": str(self.write.output) if self.write.output else None,
             "overwrite": self.write.overwrite,
             "seed": self.seed,
+            **engine_arguments(self.run_on),
         }
 
 

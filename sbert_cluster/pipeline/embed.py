@@ -14,9 +14,10 @@ from polars.io.plugins import register_io_source
 from sbert_cluster.corpus.texts import texts_of
 from sbert_cluster.corpus.writing import atomic_file
 from sbert_cluster.encoder.encoder import Encoder
+from sbert_cluster.engines import open_engine
 from sbert_cluster.errors import UsageError
 from sbert_cluster.meter import Stopwatch, peak_memory_bytes, versions
-from sbert_cluster.options import EncodeOptions, ReadOptions
+from sbert_cluster.options import EncodeOptions, EngineOptions, ReadOptions
 from sbert_cluster.pipeline.inputs import (
     Inputs,
     describe_inputs,
@@ -25,9 +26,11 @@ from sbert_cluster.pipeline.inputs import (
     warn_of_crowding,
 )
 from sbert_cluster.pipeline.shared import (
-    Shared,
+    SharedEngine,
     check_names,
     encode_options,
+    engine_arguments,
+    engine_options,
     read_options,
     reading_arguments,
 )
@@ -84,7 +87,7 @@ def embed(
     output: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
-    **shared: Unpack[Shared],
+    **shared: Unpack[SharedEngine],
 ) -> EmbedResult:
     """Encode the texts of a file.
 
@@ -93,7 +96,7 @@ def embed(
         output: A ``.parquet`` or ``.arrow`` file; None: nothing is written.
         overwrite: Whether an existing file may be replaced.
         progress: Told how far each stage is.
-        **shared: See :class:`~sbert_cluster.pipeline.shared.Shared`.
+        **shared: See :class:`~sbert_cluster.pipeline.shared.SharedEngine`.
 
     Returns:
         One vector a row.
@@ -103,10 +106,11 @@ def embed(
         ModelError: For a model that cannot be used.
         RunFolderError: If the file cannot be written.
     """
-    check_names("embed", shared)
+    check_names("embed", shared, SharedEngine)
     target = _checked(Path(output) if output else None, overwrite=overwrite)
     watch = Stopwatch("read", "encode", "write")
-    result = _encode(inputs, read_options(shared), encode_options(shared), watch, progress)
+    run_on = engine_options(shared)
+    result = _encode(inputs, read_options(shared), encode_options(shared), run_on, watch, progress)
     if target:
         with watch.stage("write"), atomic_file(target) as path:
             _write(result, path, parquet=target.suffix.lower() == ".parquet")
@@ -150,6 +154,7 @@ def _encode(
     inputs: Inputs,
     read: ReadOptions,
     encode: EncodeOptions,
+    run_on: EngineOptions,
     watch: Stopwatch,
     progress: Progress,
 ) -> EmbedResult:
@@ -159,8 +164,8 @@ def _encode(
     with watch.stage("read"):
         corpus = read_inputs(inputs, read, progress)
         texts = texts_of(corpus)
-    with watch.stage("encode"):
-        made = embed_units([corpus], texts, encoder, progress)
+    with open_engine(run_on) as engine, watch.stage("encode"):
+        made = embed_units([corpus], texts, encoder, progress, engine)
     index = made.units.index
     present = index >= 0
     if np.array_equal(index, np.arange(len(corpus))):
@@ -177,6 +182,7 @@ def _encode(
             "model": encoder.options.model,
             **reading_arguments(encoder.options),
             "text_columns": list(read.text_columns),
+            **engine_arguments(run_on),
         },
         input=describe_inputs(corpus),
         model=asdict(encoder.fingerprint),

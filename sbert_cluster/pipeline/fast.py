@@ -32,7 +32,7 @@ from sbert_cluster.neighbors.histogram import nearest_histogram
 from sbert_cluster.neighbors.join import find_pairs
 from sbert_cluster.neighbors.recall import Audit, Reach
 from sbert_cluster.neighbors.similarity import cosine
-from sbert_cluster.options import FastOptions
+from sbert_cluster.options import LOCALLY, EngineOptions, FastOptions
 from sbert_cluster.pipeline.inputs import UnitVectors, embed_units
 from sbert_cluster.pipeline.student import draft_student, quick_encoder, rows_to_train_on
 from sbert_cluster.progress import Progress
@@ -83,13 +83,16 @@ class Look:
     """For the manifest."""
 
 
-def choose_fast(fast: bool, recall: float | None, alone: bool) -> FastOptions | None:
+def choose_fast(
+    fast: bool, recall: float | None, alone: bool, run_on: EngineOptions
+) -> FastOptions | None:
     """How to look, if fewer rows are to be encoded.
 
     Args:
         fast: Whether that is asked for.
         recall: Share of the pairs that is to be found; None: the usual one.
         alone: Whether the texts of one input are compared with each other.
+        run_on: Where work runs.
 
     Raises:
         UsageError: If it does not go with what else is asked for.
@@ -101,6 +104,10 @@ def choose_fast(fast: bool, recall: float | None, alone: bool) -> FastOptions | 
     if not alone:
         raise UsageError(
             "--fast does not go with --against or --vector-column", "Leave one of them out."
+        )
+    if run_on != LOCALLY:
+        raise UsageError(
+            "--fast does not go with --engine ray", "Leave one of them out: --fast runs here."
         )
     return FastOptions() if recall is None else FastOptions(recall=recall)
 

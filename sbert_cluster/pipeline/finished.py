@@ -14,7 +14,13 @@ from sbert_cluster.errors import InputError, RunFolderError, UsageError
 from sbert_cluster.options import DedupOptions, Grouping, KeepRule, OutputOptions
 from sbert_cluster.pipeline.comparing import Known
 from sbert_cluster.pipeline.dedup import Job
-from sbert_cluster.pipeline.shared import Shared, encode_options, read_options
+from sbert_cluster.pipeline.shared import (
+    Shared,
+    SharedEngine,
+    encode_options,
+    engine_options,
+    read_options,
+)
 from sbert_cluster.progress import Progress
 from sbert_cluster.runs import read_manifest
 from sbert_cluster.types import Pairs, Reason
@@ -148,9 +154,10 @@ class FinishedRun:
             before["seed"] if seed is None else seed,
             progress,
             yes=yes,
+            run_on=engine_options(own),
         )
 
-    def _shared(self, given: Mapping[str, object]) -> Shared:
+    def _shared(self, given: Mapping[str, object]) -> SharedEngine:
         """The shared arguments of the run, and what is given anew."""
         before, resolved = self.manifest["arguments"], self.manifest["precision"]
         own = {
@@ -169,7 +176,7 @@ class FinishedRun:
                     "Run dedup anew on its files.",
                 )
         more = {name: value for name, value in given.items() if name not in _FIXED}
-        return cast(Shared, {**own, **more})
+        return cast(SharedEngine, {**own, **more})
 
     def _spoiled(self, why: str) -> RunFolderError:
         return RunFolderError(

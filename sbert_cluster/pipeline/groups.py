@@ -12,9 +12,11 @@ from sbert_cluster.clustering.collapse import Points, collapse
 from sbert_cluster.clustering.layout import lay_out
 from sbert_cluster.clustering.partition import Partition, Prepared, partition, prepare
 from sbert_cluster.corpus.texts import texts_of
+from sbert_cluster.engines import Engine, open_engine
 from sbert_cluster.meter import Stopwatch, versions
 from sbert_cluster.options import (
     EncodeOptions,
+    EngineOptions,
     GroupOptions,
     Linkage,
     Method,
@@ -39,9 +41,11 @@ from sbert_cluster.pipeline.inputs import (
     read_inputs,
 )
 from sbert_cluster.pipeline.shared import (
-    Shared,
+    SharedEngine,
     check_names,
     encode_options,
+    engine_arguments,
+    engine_options,
     read_options,
     reading_arguments,
 )
@@ -67,7 +71,7 @@ def groups(
     overwrite: bool = False,
     seed: int = 0,
     progress: Progress = silent,
-    **shared: Unpack[Shared],
+    **shared: Unpack[SharedEngine],
 ) -> GroupsResult:
     """Group rows by what they are about, and name the groups.
 
@@ -88,7 +92,7 @@ def groups(
         seed: Of the parts on which stability is measured, and of UMAP; other labels do not depend
             on it.
         progress: Told how far each stage is.
-        **shared: See :class:`~sbert_cluster.pipeline.shared.Shared`.
+        **shared: See :class:`~sbert_cluster.pipeline.shared.SharedEngine`.
 
     Returns:
         Labels, names, places on a map, and the manifest. ``result.rows`` is the frame of all rows.
@@ -98,7 +102,7 @@ def groups(
         ModelError: For a model that cannot be used.
         RunFolderError: If the result cannot be written.
     """
-    check_names("groups", shared)
+    check_names("groups", shared, SharedEngine)
     decide = GroupOptions(
         method=Method(method),
         min_cluster_size=min_cluster_size,
@@ -111,7 +115,8 @@ def groups(
     )
     write = OutputOptions(output=Path(output) if output else None, overwrite=overwrite)
     read, encode = read_options(shared, vector_column), encode_options(shared)
-    job = _Job(read, encode, decide, write, Path(plot) if plot else None, seed, progress)
+    picture, run_on = Path(plot) if plot else None, engine_options(shared)
+    job = _Job(read, encode, decide, write, picture, seed, progress, run_on)
     return job.run(inputs)
 
 
@@ -141,6 +146,7 @@ class _Job:
     plot: Path | None
     seed: int
     progress: Progress
+    run_on: EngineOptions
 
     def run(self, inputs: Inputs) -> GroupsResult:
         from threadpoolctl import threadpool_limits
@@ -153,23 +159,24 @@ class _Job:
             corpus = read_inputs(inputs, self.read, self.progress)
             texts = texts_of(corpus)
             destination.check_format(corpus, self.read.format)
-        with watch.stage("encode"):
-            made = embed_units([corpus], texts, encoder, self.progress)
-        # One thread for small products: the last digit of a sum must not depend on the machine.
+        with open_engine(self.run_on) as engine:
+            with watch.stage("encode"):
+                made = embed_units([corpus], texts, encoder, self.progress, engine)
+            # One thread for small products: a sum's last digit must not depend on the machine.
+            with threadpool_limits(1, user_api="blas"), watch.stage("compare"):
+                points, prepared = self._prepare(made, engine)
         with threadpool_limits(1, user_api="blas"):
-            grouped = self._group(made, watch)
+            with watch.stage("cluster"):
+                found = _nothing(made) if prepared is None else self._partition(prepared)
+            grouped = _Grouped(points, found, prepared)
             run = self._describe(corpus, texts, made, grouped, watch)
         return write_groups(run, destination, self.plot, watch, self.progress)
 
-    def _group(self, made: UnitVectors, watch: Stopwatch) -> _Grouped:
-        units = made.units
-        with watch.stage("compare"):
-            same = units.form if units.lifted else np.full(len(units), -1, np.int64)
-            points = collapse(made.embeddings.vectors, units.index, same, self.progress)
-            prepared = prepare(points, self.progress) if len(points) else None
-        with watch.stage("cluster"):
-            found = _nothing(made) if prepared is None else self._partition(prepared)
-        return _Grouped(points, found, prepared)
+    def _prepare(self, made: UnitVectors, engine: Engine) -> tuple[Points, Prepared | None]:
+        units, vectors, progress = made.units, made.embeddings.vectors, self.progress
+        same = units.form if units.lifted else np.full(len(units), -1, np.int64)
+        points = collapse(vectors, units.index, same, progress, engine.compare)
+        return points, prepare(points, progress, engine.answer) if len(points) else None
 
     def _partition(self, prepared: Prepared) -> Partition:
         self.progress("clustering", 0, 1, "partitions")
@@ -257,6 +264,7 @@ class _Job:
             "output": str(self.write.output) if self.write.output else None,
             "overwrite": self.write.overwrite,
             "seed": self.seed,
+            **engine_arguments(self.run_on),
         }
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sbert_cluster.corpus.texts import texts_of
 from sbert_cluster.encoder.encoder import Encoder
+from sbert_cluster.engines import HERE, Engine
 from sbert_cluster.errors import InputError, UsageError
 from sbert_cluster.neighbors.join import find_pairs_between
 from sbert_cluster.neighbors.search import Searcher
@@ -59,6 +60,7 @@ class Index:
             rows; None: where there are rows enough for it to pay.
         seed: Of the sample behind that; no answer depends on it.
         progress: Told how far each stage is.
+        run_on: Where to encode and search, for as long as it is open.
         **shared: See :class:`~sbert_cluster.pipeline.shared.Shared`.
 
     Raises:
@@ -82,11 +84,13 @@ class Index:
         prepared: bool | None = None,
         seed: int = 0,
         progress: Progress = silent,
+        run_on: Engine = HERE,
         **shared: Unpack[Shared],
     ) -> None:
         check_names("Index", shared)
         read, self._encode = read_options(shared, vector_column), encode_options(shared)
         self._query_prompt = query_prompt
+        self._engine = run_on
         encoder = None
         if vector_column is None:
             encoder = Encoder.open(self._encode)
@@ -96,7 +100,7 @@ class Index:
         self._query_encoder: Encoder | None = None
         self.corpus = read_inputs(inputs, read, progress)
         self.texts = texts_of(self.corpus)
-        self.vectors = embed_units([self.corpus], self.texts, encoder, progress)
+        self.vectors = embed_units([self.corpus], self.texts, encoder, progress, run_on)
         self._searcher = Searcher(
             self.vectors.embeddings.vectors, k=DEFAULT_TOP, coded=prepared, seed=seed
         )
@@ -141,7 +145,7 @@ class Index:
             def answered(stage: str, done: int, total: int | None, unit: str) -> None:  # noqa: ARG001 - queries are no rows
                 progress(stage, done, total, "texts")
 
-            found = self._searcher.nearest(vectors, top, progress=answered)
+            found = self._engine.answer(self._searcher, vectors, top, progress=answered)
             parts = zip(found.rows, found.similarity, strict=True)
             hits = [self._rows_of(*part, top, threshold) for part in parts]
         else:
@@ -162,7 +166,9 @@ class Index:
         told = [i for i, text in enumerate(texts) if text.strip()]
         vectors: Vectors = np.zeros((len(texts), self._encoder.fingerprint.dimensions), np.float32)
         if told:
-            vectors[told] = self._encoder.encode([texts[i] for i in told]).vectors
+            vectors[told] = self._encoder.encode(
+                [texts[i] for i in told], forward=self._engine.forward
+            ).vectors
         return vectors
 
     @property
@@ -201,7 +207,8 @@ class Index:
             progress("searching", len(vectors), len(vectors), "texts")
         else:
             units = self.vectors.embeddings.vectors
-            pairs = find_pairs_between(vectors, units, threshold, progress).pairs
+            compare = self._engine.compare
+            pairs = find_pairs_between(vectors, units, threshold, progress, compare=compare).pairs
             order = np.argsort(pairs.left, kind="stable")
             cuts = np.searchsorted(pairs.left[order], np.arange(1, len(vectors)))
             found = [(pairs.right[part], pairs.similarity[part]) for part in np.split(order, cuts)]

@@ -14,7 +14,8 @@ from sbert_cluster.corpus.columns import vectors_of
 from sbert_cluster.corpus.reading import corpus_from_frame, read_corpus
 from sbert_cluster.duplicates.ladder import Units, units_of_texts, units_of_vectors
 from sbert_cluster.encoder.encoder import Encoder
-from sbert_cluster.errors import InputError
+from sbert_cluster.engines import HERE, Engine
+from sbert_cluster.errors import InputError, TextError
 from sbert_cluster.neighbors.join import Join
 from sbert_cluster.options import EncodeOptions, ReadOptions
 from sbert_cluster.progress import Progress
@@ -98,7 +99,11 @@ class UnitVectors:
 
 
 def embed_units(
-    corpora: Sequence[Corpus], texts: Sequence[str], encoder: Encoder | None, progress: Progress
+    corpora: Sequence[Corpus],
+    texts: Sequence[str],
+    encoder: Encoder | None,
+    progress: Progress,
+    engine: Engine = HERE,
 ) -> UnitVectors:
     """Fold the rows of one or more corpora and give each unit its vector.
 
@@ -107,14 +112,20 @@ def embed_units(
         texts: Their texts, likewise.
         encoder: None: the vectors stand in the corpora.
         progress: Told the number of texts encoded.
+        engine: Where they are encoded.
 
     Raises:
         InputError: If the vectors of two corpora have different lengths.
+        ModelError: If a text cannot be encoded; its row is told.
     """
     if encoder is None:
         return _given_vectors(corpora, texts)
     units = units_of_texts(texts)
-    embeddings = encoder.encode([texts[row] for row in units.first], progress)
+    distinct = [texts[row] for row in units.first]
+    try:
+        embeddings = encoder.encode(distinct, progress, forward=engine.forward)
+    except TextError as error:
+        raise error.in_row(int(units.first[error.position])) from error
     notes = (*encoder.notes, *_note_on_chunks(units, embeddings))
     place = encoder.place
     return UnitVectors(units, embeddings, place.device, str(place.precision), notes)

@@ -12,15 +12,20 @@ from sbert_cluster.corpus.texts import texts_of
 from sbert_cluster.duplicates.ladder import Units, units_of_texts, units_of_vectors
 from sbert_cluster.encoder.encoder import Encoder
 from sbert_cluster.encoder.estimate import seconds_to_encode
-from sbert_cluster.meter import free_memory_bytes
+from sbert_cluster.engines.forecast import Amount, ClusterPlan, forecast_cluster
+from sbert_cluster.engines.simulation import grid_of
+from sbert_cluster.meter import available_cores, free_memory_bytes
+from sbert_cluster.neighbors.comparison import Grid
 from sbert_cluster.neighbors.forecast import Forecast, forecast_sample
 from sbert_cluster.neighbors.join import seconds_to_compare
-from sbert_cluster.options import DedupOptions
+from sbert_cluster.neighbors.scan import scanners
+from sbert_cluster.options import DedupOptions, EngineName
 from sbert_cluster.pipeline.inputs import Inputs, open_encoder, read_inputs
 from sbert_cluster.pipeline.shared import (
-    Shared,
+    SharedEngine,
     check_names,
     encode_options,
+    engine_options,
     read_options,
 )
 from sbert_cluster.progress import Progress, silent
@@ -65,6 +70,8 @@ class Plan:
     """Number format, likewise ``given``."""
     notes: tuple[str, ...]
     """What was guessed while reading."""
+    cluster: ClusterPlan | None = None
+    """What it would take with ``--engine ray``; None: it was not asked for."""
 
 
 def plan(
@@ -75,7 +82,7 @@ def plan(
     vector_column: str | None = None,
     seed: int = 0,
     progress: Progress = silent,
-    **shared: Unpack[Shared],
+    **shared: Unpack[SharedEngine],
 ) -> Plan:
     """Forecast a run of ``dedup``; one of ``embed`` takes the same without the comparison.
 
@@ -86,12 +93,12 @@ def plan(
         vector_column: As for ``dedup``.
         seed: Of the sample.
         progress: Told how far the reading is.
-        **shared: See :class:`~sbert_cluster.pipeline.shared.Shared`.
+        **shared: See :class:`~sbert_cluster.pipeline.shared.SharedEngine`.
 
     Raises:
         SbertClusterError: As ``dedup`` would.
     """
-    check_names("plan", shared)
+    check_names("plan", shared, SharedEngine)
     read = read_options(shared, vector_column)
     encoder = open_encoder(read, encode_options(shared), progress)
     sources = [inputs] if against is None else [inputs, against]
@@ -104,6 +111,8 @@ def plan(
     pairs = _pairs(units.index[: len(corpora[0])], units.index[len(corpora[0]) :])
     if encoder and threshold is not None and cached >= min(len(todo), _KNOWN_ENOUGH):
         vectors = encoder.sample_cached(todo, _SAMPLE_ROWS, seed)
+    expected = _expected(vectors, threshold, pairs, seed)
+    encoding = 0.0
     seconds = _START_S + seconds_to_compare(pairs)
     held = 4 * len(units) * width if not encoder or encoder.holds(len(units)) else 0
     # Codes of at most three chunks, and what the threads of the comparison hold.
@@ -111,22 +120,44 @@ def plan(
     memory += 3 * sum(int(corpus.frame.estimated_size()) for corpus in corpora)
     if encoder:
         share = 1 - cached / max(1, len(todo))
-        seconds += share * seconds_to_encode(encoder.checkpoint, encoder.place, todo)
+        long_texts = encoder.options.long_texts
+        encoding = share * seconds_to_encode(encoder.checkpoint, encoder.place, todo, long_texts)
         memory += 2 * sum(path.stat().st_size for path in encoder.checkpoint.weights)
+    cluster = None
+    if (options := engine_options(shared)).name is EngineName.RAY:
+        grid = None if threshold is None else _grid(units, len(corpora[0]))
+        found = expected.pairs if expected else 0
+        amount = _amount(len(todo) - cached, width, encoding, grid, found)
+        cluster = forecast_cluster(amount, options.workers or available_cores())
     return Plan(
         rows=len(texts),
         empty=int((units.index < 0).sum()),
         distinct=len(units),
         cached=cached,
         pairs=pairs,
-        expected=_expected(vectors, threshold, pairs, seed),
-        minutes=round(seconds / 60, 2),
+        expected=expected,
+        minutes=round((seconds + encoding) / 60, 2),
         memory_bytes=memory,
         free_memory_bytes=free_memory_bytes(),
         device=encoder.place.device if encoder else "none",
         precision=str(encoder.place.precision) if encoder else "given",
         notes=(*corpora[0].notes, *(encoder.notes if encoder else ())),
+        cluster=cluster,
     )
+
+
+def _amount(texts: int, width: int, encoding: float, grid: Grid | None, expected: int) -> Amount:
+    """What a cluster has to do; the rates are those of a core of this machine."""
+    import torch
+
+    core_s = seconds_to_compare(1) * scanners()[0].workers
+    return Amount(texts, width, encoding * torch.get_num_threads(), grid, core_s, expected)
+
+
+def _grid(units: Units, rows: int) -> Grid:
+    own, other = units.index[:rows], units.index[rows:]
+    left, right = len(np.unique(own[own >= 0])), len(np.unique(other[other >= 0]))
+    return grid_of(left, right if len(other) else None)
 
 
 def _expected(vectors: Vectors, threshold: float | None, pairs: int, seed: int) -> Forecast | None:

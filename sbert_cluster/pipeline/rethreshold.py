@@ -21,7 +21,7 @@ from sbert_cluster.pipeline.comparing import Known
 from sbert_cluster.pipeline.dedup import Job, decided_between
 from sbert_cluster.pipeline.finished import FinishedRun
 from sbert_cluster.pipeline.inputs import UnitVectors, embed_units, open_encoder, read_inputs
-from sbert_cluster.pipeline.shared import Shared, check_names
+from sbert_cluster.pipeline.shared import SharedEngine, check_names
 from sbert_cluster.pipeline.writing import Destination, write_dedup
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.types import (
@@ -47,7 +47,7 @@ def rethreshold(
     yes: bool = False,
     seed: int | None = None,
     progress: Progress = silent,
-    **shared: Unpack[Shared],
+    **shared: Unpack[SharedEngine],
 ) -> DedupResult:
     """Decide a finished run anew, with another threshold, keep rule or grouping.
 
@@ -65,8 +65,8 @@ def rethreshold(
         yes: Whether to go on where more than 50 million pairs are expected.
         seed: As for ``dedup``.
         progress: Told how far each stage is.
-        **shared: See :class:`~sbert_cluster.pipeline.shared.Shared`. What the pairs rest on (text
-            columns, model, prompt and the like) cannot be given anew.
+        **shared: See :class:`~sbert_cluster.pipeline.shared.SharedEngine`. What the pairs rest on
+            (text columns, model, prompt and the like) cannot be given anew.
 
     Returns:
         What ``dedup`` gives with the new options.
@@ -76,7 +76,7 @@ def rethreshold(
         RunFolderError: If the run cannot be read, or the result not be written.
         SbertClusterError: As ``dedup`` does.
     """
-    check_names("rethreshold", shared)
+    check_names("rethreshold", shared, SharedEngine)
     finished = FinishedRun.open(run)
     job = finished.job(
         shared,

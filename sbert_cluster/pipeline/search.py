@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,7 @@ from sbert_cluster.corpus.columns import vectors_of
 from sbert_cluster.corpus.formats import STDIN
 from sbert_cluster.corpus.texts import texts_of
 from sbert_cluster.corpus.writing import layout_of, write_rows
+from sbert_cluster.engines import open_engine
 from sbert_cluster.errors import InputError, UsageError
 from sbert_cluster.meter import Stopwatch, peak_memory_bytes, versions
 from sbert_cluster.options import ReadOptions
@@ -21,8 +22,11 @@ from sbert_cluster.pipeline.index import Hits, Index
 from sbert_cluster.pipeline.inputs import Inputs, describe_inputs, read_inputs, warn_of_crowding
 from sbert_cluster.pipeline.shared import (
     Shared,
+    SharedEngine,
     check_names,
     encode_options,
+    engine_arguments,
+    engine_options,
     read_options,
     reading_arguments,
 )
@@ -94,7 +98,7 @@ def search(
     output: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
-    **shared: Unpack[Shared],
+    **shared: Unpack[SharedEngine],
 ) -> SearchResult:
     """Find the rows of a file that are most similar to new texts, exactly.
 
@@ -116,28 +120,30 @@ def search(
         output: A file for the hits with all columns of their rows; None: nothing is written.
         overwrite: Whether an existing file may be replaced.
         progress: Told how far each stage is.
-        **shared: See :class:`~sbert_cluster.pipeline.shared.Shared`.
+        **shared: See :class:`~sbert_cluster.pipeline.shared.SharedEngine`.
 
     Raises:
         UsageError: For an input, query or option that cannot be used.
         ModelError: For a model that cannot be used.
         RunFolderError: If the file cannot be written.
     """
-    check_names("search", shared)
+    check_names("search", shared, SharedEngine)
     texts = [queries] if isinstance(queries, str) else list(queries)
     options = _query_options(shared, query_column, query_vector_column)
     asked = _Queries.read(texts, query_file, options, progress)
     target = _checked(Path(output) if output else None, overwrite=overwrite)
     watch = Stopwatch("load", "search", "write")
     own: dict[str, Any] = {"vector_column": vector_column, "query_prompt": query_prompt}
-    with watch.stage("load"):
-        # For one call, coding the rows would take longer than comparing them whole.
-        index = Index(inputs, prepared=False, progress=progress, **own, **shared)
-        format_ = read_options(shared).format
-        layout = layout_of(target, index.corpus, format_) if target else None
-    with watch.stage("search"):
-        what = asked.texts if asked.vectors is None else asked.vectors
-        hits = index.search(what, top=top, threshold=threshold, progress=progress)
+    rest = cast(Shared, {k: v for k, v in shared.items() if k in Shared.__annotations__})
+    with open_engine(engine_options(shared)) as engine:
+        with watch.stage("load"):
+            # For one call, coding the rows would take longer than comparing them whole.
+            index = Index(inputs, prepared=False, progress=progress, run_on=engine, **own, **rest)
+            format_ = read_options(shared).format
+            layout = layout_of(target, index.corpus, format_) if target else None
+        with watch.stage("search"):
+            what = asked.texts if asked.vectors is None else asked.vectors
+            hits = index.search(what, top=top, threshold=threshold, progress=progress)
     arguments = {"top": top, "threshold": threshold, "query_prompt": query_prompt}
     manifest = _manifest(index, len(asked.texts), hits, arguments, shared, watch)
     result = SearchResult(index.corpus, index.texts, asked.texts, hits, manifest)
@@ -209,7 +215,7 @@ def _manifest(
     queries: int,
     hits: Hits,
     arguments: dict[str, Any],
-    shared: Shared,
+    shared: SharedEngine,
     watch: Stopwatch,
 ) -> RunManifest:
     made, options = index.vectors, encode_options(shared)
@@ -217,7 +223,12 @@ def _manifest(
     present = int((rows >= 0).sum())
     return RunManifest(
         command="search",
-        arguments={**arguments, "model": options.model, **reading_arguments(options)},
+        arguments={
+            **arguments,
+            "model": options.model,
+            **reading_arguments(options),
+            **engine_arguments(engine_options(shared)),
+        },
         input=describe_inputs(index.corpus),
         model=asdict(made.embeddings.model),
         device=made.device,

@@ -9,6 +9,8 @@ from typing import Any, TypedDict
 from sbert_cluster.options import (
     DEFAULT_MODEL,
     EncodeOptions,
+    EngineName,
+    EngineOptions,
     FileFormat,
     LongTexts,
     Precision,
@@ -56,14 +58,28 @@ class Shared(TypedDict, total=False):
     cache: bool
 
 
-def check_names(function: str, shared: Mapping[str, object]) -> None:
+class SharedEngine(Shared, total=False):
+    """Keyword arguments of the functions whose work can run elsewhere; see :class:`Shared`.
+
+    ``engine``: ``local`` (this machine) or ``ray``.
+    ``address``: of a Ray cluster; None: the one that ``RAY_ADDRESS`` names, otherwise one is
+    started on this machine.
+    ``workers``: units of work at a time; None: one for each core.
+    """
+
+    engine: str
+    address: str | None
+    workers: int | None
+
+
+def check_names(function: str, shared: Mapping[str, object], known: type[Shared] = Shared) -> None:
     """Refuse an argument that does not exist, as Python does for named parameters.
 
     Raises:
         TypeError: Naming the function and the argument.
     """
     for name in shared:
-        if name not in Shared.__annotations__:
+        if name not in known.__annotations__:
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
 
 
@@ -99,6 +115,20 @@ def encode_options(shared: Shared) -> EncodeOptions:
         max_memory=shared.get("max_memory"),
         **limits,
     )
+
+
+def engine_options(shared: SharedEngine) -> EngineOptions:
+    """The part of the shared options that says where to run."""
+    return EngineOptions(
+        name=EngineName(shared.get("engine", EngineName.LOCAL)),
+        address=shared.get("address"),
+        workers=shared.get("workers"),
+    )
+
+
+def engine_arguments(options: EngineOptions) -> dict[str, Any]:
+    """Where the work ran, as it stands among the arguments in ``run.json``."""
+    return {"engine": str(options.name), "workers": options.workers}
 
 
 def reading_arguments(options: EncodeOptions) -> dict[str, Any]:

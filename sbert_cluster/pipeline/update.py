@@ -10,7 +10,7 @@ from typing import Unpack
 from sbert_cluster.errors import UsageError
 from sbert_cluster.options import OutputOptions
 from sbert_cluster.pipeline.finished import FinishedRun
-from sbert_cluster.pipeline.shared import Shared, check_names
+from sbert_cluster.pipeline.shared import SharedEngine, check_names
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.types import DedupResult
 
@@ -26,7 +26,7 @@ def update(
     yes: bool = False,
     seed: int | None = None,
     progress: Progress = silent,
-    **shared: Unpack[Shared],
+    **shared: Unpack[SharedEngine],
 ) -> DedupResult:
     """Add rows to a finished run, as if it had been made of all files at once.
 
@@ -43,8 +43,8 @@ def update(
         yes: Whether to go on where more than 50 million pairs are expected.
         seed: As for ``dedup``.
         progress: Told how far each stage is.
-        **shared: See :class:`~sbert_cluster.pipeline.shared.Shared`. What the pairs rest on (text
-            columns, model, prompt and the like) cannot be given anew.
+        **shared: See :class:`~sbert_cluster.pipeline.shared.SharedEngine`. What the pairs rest on
+            (text columns, model, prompt and the like) cannot be given anew.
 
     Returns:
         What ``dedup`` gives for the old files and the new ones together.
@@ -54,7 +54,7 @@ def update(
         RunFolderError: If the run cannot be read, or the result not be written.
         SbertClusterError: As ``dedup`` does.
     """
-    check_names("update", shared)
+    check_names("update", shared, SharedEngine)
     finished = FinishedRun.open(run)
     job = finished.job(
         shared,

@@ -14,13 +14,14 @@ import tokenizers
 import torch
 
 from sbert_cluster import dedup, embed
-from sbert_cluster.encoder import tokens
+from sbert_cluster.encoder import estimate, tokens
 from sbert_cluster.encoder.cache import cache_files
 from sbert_cluster.encoder.checkpoint import open_checkpoint
+from sbert_cluster.encoder.device import choose_place
 from sbert_cluster.encoder.encoder import Encoder
 from sbert_cluster.encoder.tokens import Tokenizer
 from sbert_cluster.errors import UsageError
-from sbert_cluster.options import EncodeOptions, LongTexts
+from sbert_cluster.options import EncodeOptions, LongTexts, Precision
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "mpnet", "modernbert")
 LENGTH = 24
@@ -78,6 +79,7 @@ CHILD = """
 import json, resource, sys
 import numpy as np, torch
 from pathlib import Path
+from sbert_cluster.encoder.device import choose_place
 from sbert_cluster.encoder.encoder import Encoder
 from sbert_cluster.options import EncodeOptions
 
@@ -259,3 +261,20 @@ def test_chunks_are_counted_and_said(tiny_model):
     cut = dedup(frame, model=str(tiny_model), cache=False).manifest
     assert cut.counts["truncated"] == 2
     assert not any("chunks" in note for note in cut.notes)
+
+
+def test_chunks_count_in_the_estimate(tiny_model, monkeypatch):
+    """Every token of a long text is read, and an eighth of them twice."""
+    monkeypatch.setattr(estimate, "flop_per_second", lambda _: 1e9)
+    checkpoint = open_checkpoint(str(tiny_model))
+    place = choose_place("cpu", Precision.FP32)
+    longest = checkpoint.max_seq_length
+    short, long = ["kettle"] * 5, ["kettle stove " * longest] * 5
+
+    def seconds(texts, how):
+        return estimate.seconds_to_encode(checkpoint, place, texts, how)
+
+    cut, whole = (seconds(long, how) for how in (LongTexts.TRUNCATE, LongTexts.CHUNK))
+    tokens_of_text = 2 + len(long[0]) / 4.2
+    assert whole / cut == pytest.approx(8 / 7 * tokens_of_text / longest, rel=0.01)
+    assert seconds(short, LongTexts.TRUNCATE) == seconds(short, LongTexts.CHUNK) < cut

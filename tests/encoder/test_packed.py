@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from sbert_cluster.encoder.attention import distance_buckets
 from sbert_cluster.encoder.checkpoint import open_checkpoint
 from sbert_cluster.encoder.device import Place
 from sbert_cluster.encoder.generic import GenericBody
-from sbert_cluster.encoder.packed import PackedBody, distance_buckets
+from sbert_cluster.encoder.packed import PackedBody
 from sbert_cluster.encoder.weights import FAMILIES, is_supported
 from sbert_cluster.options import Precision
 

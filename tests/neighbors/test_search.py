@@ -35,7 +35,7 @@ def nearest(vectors, queries, k, way, *, same=False, spare=3, length=5):
         patch.setattr(codes, "BLOCK_ROWS", 64)
         patch.setattr(search, "BLOCK_ROWS", 64)
         patch.setattr(search, "_PLAIN_ROWS", 7)
-        patch.setattr(search, "_QUERY_ROWS", 5)
+        patch.setattr(search, "QUERY_ROWS", 5)
         patch.setattr(search, "_SPARE", spare)
         patch.setattr(search, "_SINGLY", 99 if way.startswith("one by one") else 0)
         return searcher(vectors, way, length=length).nearest(queries, k, same=same)
@@ -145,7 +145,7 @@ def test_large_calls_use_codes_and_agree(monkeypatch):
     monkeypatch.setattr(
         search, "choose_codes", lambda *a, **b: calls.append(1) or original(*a, **b)
     )
-    monkeypatch.setattr(search, "_WORTH_PRODUCTS", 1)
+    monkeypatch.setattr(search, "WORTH_PRODUCTS", 1)
     coded = find_nearest(vectors, vectors, 5, same=True)
     assert calls
     assert coded.rows.tobytes() == plain.rows.tobytes()

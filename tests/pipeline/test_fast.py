@@ -184,7 +184,8 @@ def test_a_run_that_misses_pairs_is_no_start_for_another(tiny_model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"against": pl.DataFrame({"text": ["a"]})}, {"vector_column": "v"}]
+    "wrong",
+    [{"against": pl.DataFrame({"text": ["a"]})}, {"vector_column": "v"}, {"engine": "ray"}],
 )
 def test_what_does_not_go_together(wrong):
     with pytest.raises(UsageError, match="--fast does not go with"):

@@ -13,7 +13,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 from rich.cells import cell_len
+from textual import events
 from textual.binding import Binding
+from textual.geometry import Offset
 from textual.widgets import Input, Static
 
 from sbert_cluster import dedup
@@ -29,6 +31,7 @@ from sbert_cluster.tui.screens.help import HelpScreen
 from sbert_cluster.tui.screens.review import ReviewScreen
 from sbert_cluster.tui.screens.sources import RowLines
 from sbert_cluster.tui.task import module as task_module
+from sbert_cluster.tui.widgets.key_line import KeyLine
 from sbert_cluster.tui.widgets.scatter_map import ScatterMap
 from sbert_cluster.tui.widgets.slider import Slider
 from sbert_cluster.tui.widgets.virtual_table import VirtualTable
@@ -296,6 +299,74 @@ def test_finding_rows_of_clusters(runs, until):
         await press(pilot, "a", "a", "tab", "question_mark")
         assert isinstance(app.screen, HelpScreen)
         await press(pilot, "escape")
+
+    drive(runs / "questions.groups", script)
+
+
+def test_the_mouse_in_the_duplicates_view(runs, until):
+    """A click marks a line, a second opens it; a click on the slider moves the threshold."""
+
+    async def script(app, pilot):
+        screen, model = app.screen, app.model
+        groups = screen.query_one("#groups", VirtualTable)
+        members = screen.query_one("#members", VirtualTable)
+        # The head of the table is line 0 of its content, below the border.
+        await pilot.click("#groups", offset=(5, 4))
+        assert groups.cursor == 2
+        assert not members.has_focus
+        await pilot.click("#groups", offset=(5, 4))
+        assert members.has_focus
+        await pilot.click("#members", offset=(5, 3))
+        assert members.cursor == 1
+        await pilot.click("#groups", offset=(5, 1))
+        assert groups.cursor == 2
+        # The wheel moves the list, the cursor stays.
+        groups.post_message(scrolled(groups))
+        await until(pilot, lambda: groups.scroll_offset.y > 0, "the wheel")
+        assert groups.cursor == 2
+        # The handle goes where the mouse is, and follows it.
+        slider, right = screen.query_one(Slider), screen.size.width - 1
+        await pilot.click(Slider, offset=(screen.size.width // 2, 1))
+        await until(pilot, lambda: 0.89 < model.threshold < 0.91, "a click")
+        assert slider.value == model.threshold
+        await pilot.mouse_down(Slider, offset=(screen.size.width // 2, 1))
+        await pilot.hover(Slider, offset=(right, 1))
+        await until(pilot, lambda: model.threshold == 1, "the handle")
+        await pilot.mouse_up(Slider, offset=(right, 1))
+        await pilot.hover(Slider, offset=(10, 1))
+        assert slider.value == 1
+        assert len(model.history.done) == 1
+
+    drive(runs / "questions.dedup", script, (120, 24))
+
+
+def scrolled(widget):
+    """A turn of the wheel over a widget."""
+    return events.MouseScrollDown(
+        widget, x=5, y=5, delta_x=0, delta_y=1, button=0, shift=False, meta=False, ctrl=False
+    )
+
+
+def test_the_mouse_in_the_clusters_view(runs):
+    """A click goes to a cluster in the list and on the map; keys at the foot can be clicked."""
+
+    async def script(app, pilot):
+        screen, model = app.screen, app.model
+        clusters = screen.query_one("#clusters", VirtualTable)
+        await pilot.click("#clusters", offset=(5, 4))
+        assert clusters.cursor == 2
+        scatter = screen.query_one(ScatterMap)
+        centres = model.scatter.centres()
+        wanted = next(k for k in centres if k != screen._cluster)
+        x, y = centres[wanted]
+        inside = scatter.content_region.offset - scatter.region.offset
+        place = round(x * scatter.size.width), round(y * scatter.size.height)
+        await pilot.click(ScatterMap, offset=inside + Offset(*place))
+        await pilot.pause()
+        assert screen._cluster == wanted
+        assert scatter.marked == wanted
+        await pilot.click(KeyLine, offset=(shown(app)[-1].index("Mark"), 0))
+        assert screen._marked == {wanted}
 
     drive(runs / "questions.groups", script)
 

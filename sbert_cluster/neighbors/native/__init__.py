@@ -2,9 +2,7 @@
 
 ``scan.ll`` walks over blocks of 32 × 32 rows; ``amx.ll`` and ``vnni.ll`` compute the products of a
 block with the int8 instructions of a processor. ``dots.ll`` multiplies single queries with many
-rows. llvmlite, which brings LLVM along, turns them into
-machine code in some hundredths of a second; no compiler is needed on the user's machine. Where
-neither instruction set is there, torch and numba do the same work instead.
+rows. Where neither instruction set is there, torch and numba do the same work instead.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sbert_cluster.machine_code import compiled, features
 from sbert_cluster.neighbors.codes import CHUNK, Numbers
 
 BLOCK = 32
@@ -34,10 +33,6 @@ _NEEDS = {"amx": ("amx-tile", "amx-int8", "avx512f"), "vnni": ("avx512f", "avx51
 # arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA): Linux asks to be told before AMX is used.
 _SYS_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XTILEDATA = 158, 0x1023, 18
 
-# Engines whose functions may be running. A cache alone would not keep them: of two threads that
-# compile at the same time, it forgets one's engine while that thread still calls its function.
-_ALIVE: list[Any] = []
-
 _Function = Callable[..., int]
 _SCAN_ARGUMENTS = (
     ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
@@ -52,13 +47,7 @@ _DOTS_ARGUMENTS = (
 @cache
 def available() -> tuple[str, ...]:
     """Instruction sets that this processor has, the fastest first."""
-    try:
-        import llvmlite.binding as llvm
-
-        features = llvm.get_host_cpu_features()
-    except (ImportError, RuntimeError, OSError):
-        return ()
-    has = [name for name, needs in _NEEDS.items() if all(features.get(need) for need in needs)]
+    has = [name for name, needs in _NEEDS.items() if features() >= set(needs)]
     return tuple(name for name in has if name != "amx" or _may_use_amx())
 
 
@@ -73,21 +62,7 @@ def _may_use_amx() -> bool:
 @cache
 def _engine(*names: str) -> Any:
     """Machine code of these files, linked into one."""
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    module = llvm.parse_assembly(_assembly(names[0]))
-    for name in names[1:]:
-        module.link_in(llvm.parse_assembly(_assembly(name)))
-    module.verify()
-    machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2
-    )
-    engine = llvm.create_mcjit_compiler(module, machine)
-    engine.finalize_object()
-    _ALIVE.append(engine)
-    return engine
+    return compiled(*map(_assembly, names))
 
 
 @cache
@@ -100,6 +75,12 @@ def _scan(name: str) -> _Function:
 def _dots() -> _Function:
     prototype = ctypes.CFUNCTYPE(None, *_DOTS_ARGUMENTS)
     return prototype(_engine("dots").get_function_address("dots"))
+
+
+def warm_up() -> None:
+    """Compile the fastest loop of a comparison now rather than at the first tile."""
+    for name in available()[:1]:
+        _scan(name)
 
 
 def _assembly(name: str) -> str:

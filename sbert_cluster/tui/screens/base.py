@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
 from textual.screen import Screen
 
 from sbert_cluster.errors import SbertClusterError
@@ -29,6 +30,14 @@ class RunScreen(Screen[None]):
         if now != self._possible:
             self._possible = now
             self.refresh_bindings()
+
+    def has(self, selector: str) -> bool:
+        """Whether a part of the screen is there: not before it is made, nor when it is closed."""
+        try:
+            self.query_one(selector)
+        except NoMatches:
+            return False
+        return self.is_mounted
 
     def tell(self, sentence: str, *, severe: bool = False) -> None:
         """Say something in a corner."""

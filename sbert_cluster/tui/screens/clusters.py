@@ -11,7 +11,7 @@ from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from sbert_cluster.errors import SbertClusterError
@@ -25,6 +25,7 @@ from sbert_cluster.tui.screens.keys import CLUSTER_KEYS
 from sbert_cluster.tui.screens.sources import ClusterLines, RowLines
 from sbert_cluster.tui.screens.task import ask, write_result
 from sbert_cluster.tui.tasks import Task
+from sbert_cluster.tui.widgets.key_line import KeyLine
 from sbert_cluster.tui.widgets.prompt import Prompt
 from sbert_cluster.tui.widgets.scatter_map import ScatterMap
 from sbert_cluster.tui.widgets.text_panel import TextPanel
@@ -70,7 +71,7 @@ class ClustersScreen(RunScreen):
                 yield TextPanel(id="text")
             yield ScatterMap(self.model.scatter, id="map")
         yield Prompt()
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Show everything."""
@@ -120,7 +121,7 @@ class ClustersScreen(RunScreen):
             parts.append((f" · ✓ {count(len(self._marked_rows), 'row')} marked", Tone.ACCENT))
         if self._query:
             parts.append((f" · {self._query}", Tone.ACCENT))
-        self.query_one("#figures", Static).update(said(*parts))
+        self.query_one("#figures", Static).update(said(*parts), layout=False)
         self.refresh_keys()
 
     @property
@@ -212,7 +213,7 @@ class ClustersScreen(RunScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - given by Textual
         """Whether a key is possible now."""
-        if not self.is_mounted or not self.query("#clusters"):
+        if not self.has("#clusters"):
             return True
         possible = {
             "merge": len(self._marked) > 1,

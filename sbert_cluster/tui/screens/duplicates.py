@@ -10,7 +10,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from sbert_cluster.errors import SbertClusterError
@@ -24,6 +24,7 @@ from sbert_cluster.tui.models.duplicates import DuplicatesModel, Member, Sort
 from sbert_cluster.tui.screens.base import RunScreen
 from sbert_cluster.tui.screens.sources import GroupLines, MemberLines
 from sbert_cluster.tui.screens.task import search_below, write_result
+from sbert_cluster.tui.widgets.key_line import KeyLine
 from sbert_cluster.tui.widgets.prompt import Prompt
 from sbert_cluster.tui.widgets.slider import Slider
 from sbert_cluster.tui.widgets.text_panel import TextPanel
@@ -85,7 +86,7 @@ class DuplicatesScreen(RunScreen):
                 yield VirtualTable(id="members")
                 yield TextPanel(id="compare")
         yield Prompt()
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Show everything."""
@@ -137,7 +138,7 @@ class DuplicatesScreen(RunScreen):
             parts.append((f" · {count(edits, 'edit')}", Tone.DIM))
         if self._query:
             parts.append((f" · holding “{self._query}”", Tone.ACCENT))
-        self.query_one("#figures", Static).update(said(*parts))
+        self.query_one("#figures", Static).update(said(*parts), layout=False)
 
     @property
     def _members(self) -> MemberLines | None:
@@ -221,7 +222,7 @@ class DuplicatesScreen(RunScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - given by Textual
         """Whether a key is possible now."""
-        member = self._member if self.is_mounted and self.query("#members") else None
+        member = self._member if self.has("#members") else None
         match action:
             case "keep":
                 return member is not None and not member.kept

@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from sbert_cluster.report.figures import count
 from sbert_cluster.tui.cells import Tone
@@ -17,6 +17,7 @@ from sbert_cluster.tui.models.evidence import Line, Share
 from sbert_cluster.tui.models.log import Record
 from sbert_cluster.tui.screens.base import RunScreen
 from sbert_cluster.tui.screens.task import ask
+from sbert_cluster.tui.widgets.key_line import KeyLine
 
 _WANTED = 0.9
 """Precision for which a threshold is advised."""
@@ -46,7 +47,7 @@ class EvidenceScreen(RunScreen):
         """A table and what it means."""
         with VerticalScroll(id="evidence"):
             yield Static("", id="table", markup=False)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Show the table."""

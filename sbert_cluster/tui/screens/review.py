@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from sbert_cluster.errors import SbertClusterError
 from sbert_cluster.report.escape import visible
@@ -18,6 +18,7 @@ from sbert_cluster.tui.look import Said, compared, said
 from sbert_cluster.tui.models.decisions import Answer, Judge
 from sbert_cluster.tui.models.differences import differences
 from sbert_cluster.tui.models.duplicates import DuplicatesModel, Pair
+from sbert_cluster.tui.widgets.key_line import KeyLine
 from sbert_cluster.tui.widgets.text_panel import TextPanel
 
 _ANSWERED = {
@@ -65,7 +66,7 @@ class ReviewScreen(Screen[None]):
             yield TextPanel(id="left", classes="side")
             yield TextPanel(id="right", classes="side")
             yield Static("", id="question", markup=False)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Show the first pair."""

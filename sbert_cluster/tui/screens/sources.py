@@ -96,6 +96,7 @@ class ClusterLines:
 
     columns: Sequence[Column] = (
         Column("", 1),
+        Column("", 3, right=True, at_least=30),
         Column("cluster", 0),
         Column("", 6, at_least=34),
         Column("rows", 6, right=True),
@@ -109,7 +110,7 @@ class ClusterLines:
         return len(self._model)
 
     def line(self, place: int) -> Sequence[Cell]:
-        """A sign, the name, a bar, the size and the cohesion."""
+        """A sign, the number that stands on the map, the name, a bar, the size and the cohesion."""
         entry = self._model.entry(place)
         sign = plain("✓" if entry.cluster in self._marked else " ", Tone.ACCENT)
         indent = "  " * entry.depth
@@ -121,6 +122,7 @@ class ClusterLines:
         known = not isnan(entry.cohesion)
         return (
             sign,
+            plain(str(entry.cluster) if entry.cluster >= 0 else "", Tone.DIM),
             plain(indent + entry.name, tone),
             plain("" if entry.open is not None else bar(min(1.0, entry.share), 6), Tone.ACCENT),
             plain(f"{entry.size:,}", Tone.STRONG),

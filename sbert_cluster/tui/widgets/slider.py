@@ -52,8 +52,7 @@ class Slider(Widget):
     def render_line(self, y: int) -> Strip:
         """The histogram, or the track."""
         width = self.size.width
-        low, high = f"{self._low:.2f} ", " 1.00"
-        room = width - len(low) - len(high)
+        low, high, room = self._parts()
         if room < 8 or self._low >= 1:
             return Strip.blank(width, self.rich_style)
         if len(self._bars) != room:
@@ -62,11 +61,30 @@ class Slider(Widget):
             return self._histogram(len(low), room, width)
         return self._track(low, high, room, width)
 
-    def on_click(self, event: events.Click) -> None:
-        """Put the handle under the mouse."""
-        room = self.size.width - 10
-        share = min(1.0, max(0.0, (event.x - 5) / max(1, room - 1)))
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Take the handle to the mouse; it follows until the button is up."""
+        self.capture_mouse()
+        self._ask(event)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """The handle follows the mouse."""
+        if self.app.mouse_captured is self:
+            self._ask(event)
+
+    def on_mouse_up(self) -> None:
+        """Let the handle go."""
+        self.release_mouse()
+
+    def _ask(self, event: events.MouseEvent) -> None:
+        low, _, room = self._parts()
+        place = event.get_content_offset_capture(self).x - len(low)
+        share = min(1.0, max(0.0, place / max(1, room - 1)))
         self.post_message(self.Asked(round(self._low + share * (1 - self._low), 3)))
+
+    def _parts(self) -> tuple[str, str, int]:
+        """What stands before and behind the track, and the cells between them."""
+        low, high = f"{self._low:.2f} ", " 1.00"
+        return low, high, self.size.width - len(low) - len(high)
 
     def _handle(self, room: int) -> int:
         share = (self.value - self._low) / (1 - self._low)

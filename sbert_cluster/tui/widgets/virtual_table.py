@@ -168,8 +168,11 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_click(self, event: events.Click) -> None:
         """Mark the line under the mouse; open it if it was marked already."""
-        place = event.y - 1 + round(self.scroll_offset.y)
-        if event.y < 1 or place >= len(self.source):
+        inside = event.get_content_offset(self)
+        if inside is None or inside.y < 1:
+            return
+        place = inside.y - 1 + round(self.scroll_offset.y)
+        if place >= len(self.source):
             return
         if place == self.cursor:
             self.action_choose()

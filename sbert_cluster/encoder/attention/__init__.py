@@ -1,0 +1,96 @@
+"""Attention within texts that lie end to end."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sbert_cluster.encoder.attention import fused
+from sbert_cluster.encoder.weights import Stack
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Attention:
+    """Softmax(Q Kᵀ / √size + bias) V of each text, in the fastest way that works here.
+
+    Args:
+        stack: The model's heads, and its bias by distance if it has one.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self._heads = stack.heads
+        self._table = stack.distance_bias
+        self._biases: dict[int, torch.Tensor] = {}
+        words = stack.words
+        size = words.shape[1] // stack.heads
+        self._fused = (
+            words.device.type == "cpu"
+            and self._table is None
+            and fused.is_available(size, words.dtype)
+        )
+
+    def __call__(self, qkv: torch.Tensor, blocks: list[tuple[slice, int]]) -> torch.Tensor:
+        """Attend.
+
+        Args:
+            qkv: Queries, keys and values side by side. Shape: (rows, 3 × width).
+            blocks: Rows that hold texts of one length, and that length; what lies behind the last
+                becomes 0.
+
+        Returns:
+            Shape: (rows, width).
+        """
+        mixed = qkv.new_empty(len(qkv), qkv.shape[1] // 3)
+        mixed[blocks[-1][0].stop :] = 0
+        short = [b for b in blocks if self._fused and b[1] <= fused.LONGEST]
+        if short:
+            parts = [np.arange(rows.start, rows.stop, length) for rows, length in short]
+            lengths = np.repeat([length for _, length in short], list(map(len, parts)))
+            fused.attend(qkv, mixed, np.concatenate(parts), lengths, self._heads)
+        for rows, length in blocks:
+            if not self._fused or length > fused.LONGEST:
+                self._attend_alike(qkv[rows], mixed[rows], length)
+        return mixed
+
+    def _attend_alike(self, qkv: torch.Tensor, mixed: torch.Tensor, length: int) -> None:
+        """Texts of one length, by torch's own operator."""
+        from torch.nn.functional import scaled_dot_product_attention
+
+        size = mixed.shape[1] // self._heads
+        parts = qkv.view(-1, length, 3, self._heads, size)
+        query, key, value = parts.permute(2, 0, 3, 1, 4)
+        attended = scaled_dot_product_attention(query, key, value, attn_mask=self._bias(length))
+        mixed.view(-1, length, self._heads, size).copy_(attended.transpose(1, 2))
+
+    def _bias(self, length: int) -> torch.Tensor | None:
+        """MPNet's bias of attention by distance. Shape: (heads, length, length)."""
+        if self._table is None:
+            return None
+        if length not in self._biases:
+            buckets = distance_buckets(length, len(self._table)).to(self._table.device)
+            self._biases[length] = self._table[buckets].permute(2, 0, 1).contiguous()
+        return self._biases[length]
+
+
+def distance_buckets(length: int, buckets: int, farthest: int = 128) -> torch.Tensor:
+    """Number the distances between tokens: near ones singly, far ones in widening steps.
+
+    Raffel et al. 2020 (T5), section 2.1, as MPNet uses it: half of the buckets for each direction.
+
+    Returns:
+        int64 bucket of each pair (attending token, attended token). Shape: (length, length).
+    """
+    import torch
+
+    place = torch.arange(length)
+    distance = place[None, :] - place[:, None]
+    half = buckets // 2
+    single = half // 2
+    size = distance.abs()
+    steps = torch.log(size.clamp(min=1).float() / single) / math.log(farthest / single)
+    far = (single + (steps * (half - single)).long()).clamp(max=half - 1)
+    return torch.where(size < single, size, far) + half * (distance > 0)

@@ -1,0 +1,192 @@
+"""Words for writing LLVM's language: vectors, two number formats, loops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import factorial, log
+
+from llvmlite import ir
+
+LANES = 16
+"""Numbers that are worked on together."""
+
+
+I16, I32, I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+F32, _BYTE, POINTER = ir.FloatType(), ir.IntType(8), ir.PointerType()
+VECTOR, WORDS = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES)
+_SHORTS = ir.VectorType(I16, LANES)
+
+# 2^f = Σ (f ln 2)^k / k!; with |f| ≤ 1/2 the terms left out are below 2e-7.
+_POWERS = [log(2) ** k / factorial(k) for k in range(7)]
+
+
+@dataclass
+class Code:
+    """A builder, and what it needs to know."""
+
+    module: ir.Module
+    builder: ir.IRBuilder
+    size: int
+    half: bool
+
+    @property
+    def numbers(self) -> int:
+        """Numbers in a word."""
+        return 2 if self.half else 1
+
+    @property
+    def words(self) -> int:
+        """Words of a head."""
+        return self.size // self.numbers
+
+    @property
+    def row(self) -> ir.VectorType:
+        """One head of one token."""
+        return ir.VectorType(I32, self.words)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of it."""
+        return 4 * self.words
+
+    def at(self, base: ir.Value, index: ir.Value | int, step: int = 1) -> ir.Value:
+        """The address ``index · step`` bytes behind another."""
+        place = whole(index) if isinstance(index, int) else index
+        return self.builder.gep(base, [self.builder.mul(place, whole(step))], source_etype=_BYTE)
+
+    def load(self, place: ir.Value, kind: ir.Type, align: int = 4) -> ir.Value:
+        """A value in memory."""
+        return self.builder.load(place, typ=kind, align=align)
+
+    def fetch_early(self, place: ir.Value) -> None:
+        """Tell the processor that a line of memory will be read soon; it may lie anywhere."""
+        kinds = [ir.Constant(I32, value) for value in (0, 3, 1)]
+        self.call("llvm.prefetch.p0", ir.VoidType(), place, *kinds)
+
+    def splat(self, value: ir.Value) -> ir.Value:
+        """A vector of one value."""
+        none = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
+        first = self.builder.insert_element(none, value, ir.Constant(I32, 0))
+        return self.builder.shuffle_vector(first, none, filled(WORDS, 0))
+
+    def call(self, name: str, kind: ir.Type, *values: ir.Value, loose: bool = False) -> ir.Value:
+        """A function of LLVM's own; loose: sums may be taken in any order."""
+        if name not in self.module.globals:
+            ir.Function(self.module, ir.FunctionType(kind, [v.type for v in values]), name)
+        flags = ("reassoc",) if loose else ()
+        return self.builder.call(self.module.globals[name], values, fastmath=flags)
+
+    def fused(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+        """Products and sums: x · y + z."""
+        return self.call(f"llvm.fmuladd.v{LANES}f32", VECTOR, x, y, z)
+
+    def larger(self, x: ir.Value, y: ir.Value) -> ir.Value:
+        """The larger of each two."""
+        return self.call(f"llvm.maxnum.v{LANES}f32", VECTOR, x, y)
+
+    def power(self, x: ir.Value) -> ir.Value:
+        """2 to the x, for x ≤ 0; what would be smaller than any normal number is the smallest."""
+        b = self.builder
+        x = self.larger(x, filled(VECTOR, -126.0))
+        nearest = self.call(f"llvm.rint.v{LANES}f32", VECTOR, x)
+        part = b.fsub(x, nearest)
+        y = filled(VECTOR, _POWERS[-1])
+        for coefficient in reversed(_POWERS[:-1]):
+            y = self.fused(y, part, filled(VECTOR, coefficient))
+        exponent = b.shl(b.fptosi(nearest, WORDS), filled(WORDS, 23))
+        return b.bitcast(b.add(b.bitcast(y, WORDS), exponent), VECTOR)
+
+    def turned(self, rows: Sequence[ir.Value]) -> list[ir.Value]:
+        """Sixteen rows of sixteen words as columns: one bit of row and lane swaps at a time."""
+        rows = list(rows)
+        for bit in (8, 4, 2, 1):
+            lanes = range(LANES)
+            upper = [k if not k & bit else LANES + (k ^ bit) for k in lanes]
+            lower = [k ^ bit if not k & bit else LANES + k for k in lanes]
+            for place in (k for k in lanes if not k & bit):
+                pair = rows[place], rows[place | bit]
+                for to, chosen in ((place, upper), (place | bit, lower)):
+                    rows[to] = self.builder.shuffle_vector(*pair, ir.Constant(WORDS, chosen))
+        return rows
+
+    def halves(self, words: ir.Value) -> list[ir.Value]:
+        """The numbers of words as float32: all first ones, all second ones."""
+        b, kind = self.builder, ir.VectorType(F32, words.type.count)
+        if not self.half:
+            return [b.bitcast(words, kind)]
+        # A bfloat16 is the upper half of the float32 of the same value.
+        first = b.shl(words, filled(words.type, 16))
+        second = b.and_(words, filled(words.type, 0xFFFF0000))
+        return [b.bitcast(first, kind), b.bitcast(second, kind)]
+
+    def read(self, place: ir.Value) -> ir.Value:
+        """One head of one token, as float32."""
+        if not self.half:
+            return self.load(place, ir.VectorType(F32, self.size))
+        ints = ir.VectorType(I32, self.size)
+        wide = self.builder.zext(self.load(place, ir.VectorType(I16, self.size), 2), ints)
+        wide = self.builder.shl(wide, filled(ints, 16))
+        return self.builder.bitcast(wide, ir.VectorType(F32, self.size))
+
+    def write(self, place: ir.Value, x: ir.Value) -> None:
+        """Sixteen numbers in their format, rounded to the nearest, halves to even."""
+        b = self.builder
+        if self.half:
+            bits = b.bitcast(x, WORDS)
+            odd = b.and_(b.lshr(bits, filled(WORDS, 16)), filled(WORDS, 1))
+            rounded = b.lshr(b.add(bits, b.add(odd, filled(WORDS, 0x7FFF))), filled(WORDS, 16))
+            x = b.trunc(rounded, _SHORTS)
+        b.store(x, place, align=2)
+
+
+def whole(value: int) -> ir.Constant:
+    """A constant of 64 bits."""
+    return ir.Constant(I64, value)
+
+
+def filled(kind: ir.VectorType, value: float) -> ir.Constant:
+    """A constant vector of one value."""
+    return ir.Constant(kind, [value] * kind.count)
+
+
+@dataclass
+class Loop:
+    """The inside of a loop."""
+
+    index: ir.Value
+    carried: list[ir.PhiInstr]
+    """What goes from one turn to the next; behind the loop, what the last one left."""
+    becomes: Sequence[ir.Value] = ()
+    """What is carried into the next turn."""
+
+
+@contextmanager
+def loop(
+    code: Code,
+    stop: ir.Value,
+    step: int,
+    carried: Sequence[ir.Value] = (),
+    start: ir.Value | None = None,
+) -> Iterator[Loop]:
+    """``for index in range(start, stop, step)``."""
+    b = code.builder
+    head, body, after = (b.append_basic_block(name) for name in ("head", "body", "after"))
+    before = b.block
+    b.branch(head)
+    b.position_at_end(head)
+    index = b.phi(I64)
+    index.add_incoming(whole(0) if start is None else start, before)
+    phis = [b.phi(value.type) for value in carried]
+    for phi, value in zip(phis, carried, strict=True):
+        phi.add_incoming(value, before)
+    b.cbranch(b.icmp_signed("<", index, stop), body, after)
+    b.position_at_end(body)
+    inside = Loop(index, phis)
+    yield inside
+    index.add_incoming(b.add(index, whole(step)), b.block)
+    for phi, value in zip(phis, inside.becomes, strict=True):
+        phi.add_incoming(value, b.block)
+    b.branch(head)
+    b.position_at_end(after)
