@@ -36,7 +36,7 @@ from sbert_cluster.options import LOCALLY, EngineOptions, FastOptions
 from sbert_cluster.pipeline.inputs import UnitVectors, embed_units
 from sbert_cluster.pipeline.student import draft_student, quick_encoder, rows_to_train_on
 from sbert_cluster.progress import Progress
-from sbert_cluster.report.figures import duration
+from sbert_cluster.report.figures import count, duration
 from sbert_cluster.training.distill import Recipe, train_table
 from sbert_cluster.types import Corpus, Embeddings, Rows, Vectors
 
@@ -289,7 +289,8 @@ class Cascade:
         if self.encoder.checkpoint.is_static:
             raise NotWorthIt("the model is a static one, which is as fast as any student")
         if len(self.texts) < self.options.least_texts:
-            raise NotWorthIt(f"{len(self.texts):,} texts are too few for anything to be saved")
+            texts, are = count(len(self.texts), "text"), "is" if len(self.texts) == 1 else "are"
+            raise NotWorthIt(f"{texts} {are} too few for anything to be saved")
         known = self.encoder.count_cached(self.texts)
         if known >= _MOST_READ * len(self.texts):
             raise NotWorthIt(f"{known:,} of {len(self.texts):,} texts are encoded already")
