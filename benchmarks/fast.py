@@ -52,6 +52,8 @@ class Taken:
     """What one contender took and found."""
 
     seconds: float
+    cpu_seconds: float
+    """Of all threads: what is left to compare where the machine is not alone."""
     peak_mib: float
     pairs: Found | None = None
     """None: it was extrapolated, or its pairs are not comparable."""
@@ -79,6 +81,7 @@ class Race:
             "contenders": {
                 name: {
                     "seconds": taken.seconds,
+                    "cpu_seconds": taken.cpu_seconds,
                     "extrapolated": taken.extrapolated,
                     "peak_mib": taken.peak_mib,
                     "pairs": None if taken.pairs is None else len(taken.pairs),
@@ -201,8 +204,18 @@ def make_student(texts: list[str], folder: str) -> None:
 
 
 def _full(texts: list[str], student: str) -> Taken:
+    """A full run; where that takes long, encoding is extrapolated from a sample."""
     del student
-    return _dedup(texts)
+    from sbert_cluster.encoder.encoder import Encoder
+    from sbert_cluster.options import EncodeOptions
+
+    encoder = Encoder.open(EncodeOptions(use_cache=False))
+    loading = _timed(lambda: encoder.encode(texts[:64]))
+    sample = _timed(lambda: encoder.encode(texts[64 : 64 + _SAMPLE]))
+    expected = [a + b * len(texts) / _SAMPLE for a, b in zip(loading, sample, strict=True)]
+    if expected[0] <= PATIENCE_S:
+        return _dedup(texts)
+    return Taken(expected[0], expected[1], peak_memory_mib(), extrapolated=True)
 
 
 def _fast(texts: list[str], student: str) -> Taken:
@@ -216,7 +229,7 @@ def _student(texts: list[str], student: str) -> Taken:
 
 def _dedup(texts: list[str], **options: Any) -> Taken:
     """One run with an empty cache, importing and loading included."""
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), time.process_time()
     import polars as pl
 
     from sbert_cluster import dedup
@@ -224,13 +237,12 @@ def _dedup(texts: list[str], **options: Any) -> Taken:
     frame = pl.DataFrame({"text": texts})
     with tempfile.TemporaryDirectory() as cache:
         result = dedup(frame, threshold=THRESHOLD, cache_dir=cache, **options)
-    seconds = time.perf_counter() - begun
+    seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
     manifest, pairs = result.manifest, result.pairs
     facts = {"search": manifest.search, "timings_s": manifest.timings_s,
              "notes": list(manifest.notes), "removed": manifest.counts["removed"]}  # fmt: skip
-    return Taken(
-        seconds, peak_memory_mib(), numbered(pairs.left, pairs.right, len(texts)), facts=facts
-    )
+    found = numbered(pairs.left, pairs.right, len(texts))
+    return Taken(seconds, cpu, peak_memory_mib(), found, facts=facts)
 
 
 def _semhash(texts: list[str], student: str) -> Taken:
@@ -242,20 +254,20 @@ def _semhash(texts: list[str], student: str) -> Taken:
     from sbert_cluster.encoder.static import load_table
 
     folder = Path(student) / "student"
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), time.process_time()
     table = load_table(open_checkpoint(str(folder)))
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     model = StaticModel(table, tokenizer, normalize=True)
     index = SemHash.from_records(texts, model=model)
     result = index.self_deduplicate(threshold=THRESHOLD)
-    seconds = time.perf_counter() - begun
-    return Taken(seconds, peak_memory_mib(), None, facts={"removed": len(result.filtered)})
+    seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
+    return Taken(seconds, cpu, peak_memory_mib(), facts={"removed": len(result.filtered)})
 
 
 def _mining(texts: list[str], student: str) -> Taken:
     """``encode`` and ``paraphrase_mining_embeddings``, at least of a sample."""
     del student
-    begun = time.perf_counter()
+    import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.util import paraphrase_mining_embeddings
 
@@ -263,34 +275,32 @@ def _mining(texts: list[str], student: str) -> Taken:
     from sbert_cluster.options import DEFAULT_MODEL
 
     model = SentenceTransformer(str(locate_model(DEFAULT_MODEL)), device="cpu")
-    loaded = time.perf_counter() - begun
     model.encode(texts[:64])
-    encode, _ = _timed(lambda: model.encode(texts[:_SAMPLE]))
-    few = np.random.default_rng(0).normal(size=(min(_MINED, len(texts)), 384)).astype(np.float32)
-    import torch
+    encode = _timed(lambda: model.encode(texts[:_SAMPLE]))
+    few, n = min(_MINED, len(texts)), len(texts)
+    random = torch.from_numpy(np.random.default_rng(0).normal(size=(few, 384)).astype(np.float32))
+    unit = torch.nn.functional.normalize(random, dim=1)
+    mine = _timed(lambda: paraphrase_mining_embeddings(unit))
+    expected = [a * n / _SAMPLE + b * (n / few) ** 2 for a, b in zip(encode, mine, strict=True)]
+    if expected[0] > PATIENCE_S:
+        return Taken(expected[0], expected[1], peak_memory_mib(), extrapolated=True)
+    found: list[tuple[int, int]] = []
 
-    sample = torch.nn.functional.normalize(torch.from_numpy(few), dim=1)
-    mine, _ = _timed(lambda: paraphrase_mining_embeddings(sample))
-    n = len(texts)
-    expected = loaded + encode * n / _SAMPLE + mine * (n / len(few)) ** 2
-    if expected > PATIENCE_S:
-        return Taken(expected, peak_memory_mib(), extrapolated=True)
-    begun = time.perf_counter()
-    vectors = model.encode(texts, convert_to_tensor=True)
-    found = [
-        (int(i), int(j))
-        for score, i, j in paraphrase_mining_embeddings(vectors)
-        if score >= THRESHOLD
-    ]
-    seconds = loaded + time.perf_counter() - begun
+    def run() -> None:
+        vectors = model.encode(texts, convert_to_tensor=True)
+        mined = paraphrase_mining_embeddings(vectors)
+        found.extend((int(i), int(j)) for score, i, j in mined if score >= THRESHOLD)
+
+    seconds, cpu = _timed(run)
     left, right = np.array(found, np.int64).reshape(-1, 2).T
-    return Taken(seconds, peak_memory_mib(), numbered(left, right, n))
+    return Taken(seconds, cpu, peak_memory_mib(), numbered(left, right, n))
 
 
-def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    begun = time.perf_counter()
-    result = work()
-    return time.perf_counter() - begun, result
+def _timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds on the clock, and those of all threads."""
+    begun, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - begun, time.process_time() - cpu
 
 
 _WORK: dict[str, Callable[[list[str], str], Taken]] = {
@@ -317,13 +327,14 @@ def _table(race: Race) -> Table:
             [
                 name,
                 f"{'≈ ' if taken.extrapolated else ''}{taken.seconds:,.1f}",
+                f"{taken.cpu_seconds:,.0f}",
                 "" if taken.pairs is None else f"{len(taken.pairs):,}",
                 "" if recall is None else f"{recall:.2%}",
                 f"{taken.peak_mib:,.0f}",
             ]
         )
     title = f"{len(race.texts):,} {race.corpus}, t = {THRESHOLD}, {len(race.wanted):,} pairs"
-    return Table(title, ("", "seconds", "pairs", "of all pairs", "peak MiB"), rows)
+    return Table(title, ("", "seconds", "CPU seconds", "pairs", "of all pairs", "peak MiB"), rows)
 
 
 def _draw(races: list[Race], path: Path) -> None:

@@ -95,5 +95,6 @@ def test_every_flag_is_real(capfd):
     for command in ([], *([name] for name in names)):
         assert run([*command, "--help"]) == 0
     known = capfd.readouterr().out
-    for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)):
+    ours = re.sub(r"`textual [^`]*`", "", README)  # another program, with flags of its own
+    for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours)):
         assert flag in known, flag

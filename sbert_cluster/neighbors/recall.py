@@ -22,8 +22,8 @@ weight 1/f (Horvitz & Thompson)
 The student is trained before the sample is drawn and never sees it, and rows that it was trained
 on are sampled like any other: they are part of what is estimated.
 
-**The interval.** Were the k pairs independent, their expected number would be at most ½ χ²(0.95;
-2 k + 2) with 95 % confidence (Garwood 1936, the exact bound for a Poisson count; a binomial's is
+**The interval.** Were the k pairs independent, their expected number would be at most ½ χ²(0.975;
+2 k + 2) with 97.5 % confidence (Garwood 1936, the exact bound for a Poisson count; a binomial's is
 lower). But the pairs of one row are seen together, so they count as fewer: k is divided by the
 design effect, and the bound multiplied by it. That is Σ x² / Σ x over the audited rows below h, or
 over those below s, whichever is larger (as Korn & Graubard 1998 do for proportions). With
@@ -33,7 +33,9 @@ over those below s, whichever is larger (as Korn & Graubard 1998 do for proporti
 where ``found`` are the true pairs that are known to be found at s, no more than there are, [low, 1]
 is a 95 % interval. The bound falls as s does, so that taking the highest s whose bound suffices is
 no second chance: it goes wrong only if the bound at the one level where recall falls below the
-target does. With every row audited k is no estimate any more.
+target does. The sample grows until it tells a level, though, and each time it is looked at is a
+chance: hence 97.5 %, of which simulations leave more than 95 % for all looks together. With every
+row audited k is no estimate any more.
 
 **What no sample of this size can see** are true pairs below L: they are a handful among nearly all
 pairs that there are. They are extrapolated. Let N1, N2 and N3 be the (weighted) true pairs at
@@ -56,8 +58,8 @@ from numpy.typing import NDArray
 
 from sbert_cluster.types import Pairs, Rows
 
-CONFIDENCE = 0.95
-"""Of the one-sided bounds."""
+CONFIDENCE = 0.975
+"""Of the bound at each look at a growing sample, so that 0.95 are left for all of them."""
 _WINDOWS = 3
 """Between the lowest similarity looked at and the median of true pairs."""
 

@@ -60,6 +60,8 @@ _TAUGHT = 0.07
 _LEAST_TAUGHT, _MOST_TAUGHT = 3_000, 24_000
 """but so many at least (though never a fifth of them) and at most."""
 _STEPS = 150
+_SIMILAR = 0.2
+"""How far below the threshold pairs of the model are such that the student has to keep."""
 _LOWEST = 0.1
 """Similarities below which nothing is looked at, whatever the threshold."""
 
@@ -276,7 +278,7 @@ class Cascade:
             "pairs_audited": audit.pairs,
             "seconds_saved": max(0, round(whole - (time.perf_counter() - begun))),
         }
-        return Look(read, vectors, truncated, (estimate, low, 1.0), facts)
+        return Look(read, vectors, truncated, (float(estimate), float(low), 1.0), facts)
 
     @property
     def _where(self) -> str:
@@ -301,7 +303,7 @@ class Cascade:
         count = min(count, _MOST_TAUGHT)
         rows = rows_to_train_on(averages(draft.table, bags), count, self.seed)
         reader.read(rows)
-        similar = max(_LOWEST, self.threshold - _REACHES[0])
+        similar = max(_LOWEST, self.threshold - _SIMILAR)
         recipe = Recipe(steps=_STEPS, lowest=similar, seed=self.seed)
         table = train_table(draft.table, bags.take(rows), reader.of(rows), recipe, self.progress)
         return averages(table, bags), truncated

@@ -20,7 +20,7 @@ from sbert_cluster.types import Rows, Vectors
 
 _ALIKE = (0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 """Similarities of untrained students from which rows are worth training on."""
-_LOOKED_AT = 100_000
+_LOOKED_AT = 60_000
 """Texts among which those are looked for at most."""
 
 

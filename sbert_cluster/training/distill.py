@@ -37,7 +37,7 @@ _LOOKS = 3
 """Times that the student's own pairs are looked up anew."""
 _MOST_PAIRS = 4_000_000
 """Pairs that are looked up at most; beyond, the cut is raised."""
-_CUTS = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+_CUTS = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 """Similarities from which a pair counts as the student's own."""
 _CLOSE = 0.3
 """Pairs of random texts below this similarity weigh nothing extra."""
@@ -53,7 +53,7 @@ class Recipe:
     """Steps of Adam; 0: the table stays as it is made from the vocabulary."""
     rate: float = 2e-3
     """Learning rate at its height; it falls linearly to 0."""
-    lowest: float = 0.6
+    lowest: float = 0.7
     """Teacher's similarity from which a pair is one to keep."""
     seed: int = 0
     """Of the batches."""
