@@ -23,7 +23,7 @@ from sbert_cluster.encoder.generic import quiet_transformers
 from sbert_cluster.errors import ModelError
 from sbert_cluster.options import Precision
 from sbert_cluster.progress import Progress, silent
-from sbert_cluster.training.network import choose_training_place, padded
+from sbert_cluster.training.network import attend_in_steps, choose_training_place, padded
 from sbert_cluster.training.saving import read_settings
 from sbert_cluster.training.tasks import Batch, Task
 from sbert_cluster.types import Rows
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import tokenizers
     import torch
 
-_BATCH_TOKENS, _BATCH_TOKENS_GPU = 1_024, 16_384
+_BATCH_TOKENS, _BATCH_TOKENS_GPU = 2_048, 16_384
 _WINDOW = 4_096
 """Pairs tokenised at a time."""
 _LONGEST = 256
@@ -71,6 +71,7 @@ class CrossEncoder:
     ) -> None:
         self.checkpoint, self.place, self._texts = checkpoint, place, texts
         self.body = _load_classifier(checkpoint, seed).to(place.device)
+        attend_in_steps(self.body, place)
         self._tokenizer = _pair_tokenizer(checkpoint)
         self._padding = int(checkpoint.config.get("pad_token_id") or 0)
         self._has_types = int(checkpoint.config.get("type_vocab_size") or 0) > 1

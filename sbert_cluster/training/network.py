@@ -24,7 +24,7 @@ from sbert_cluster.types import Rows, Vectors
 if TYPE_CHECKING:
     import torch
 
-_BATCH_TOKENS = 1_024
+_BATCH_TOKENS = 2_048
 """Tokens of one forward pass on a CPU, padding included: what its caches hold."""
 _BATCH_TOKENS_GPU = 16_384
 _ROUND = 8
@@ -82,6 +82,7 @@ class Network:
     def __init__(self, checkpoint: Checkpoint, place: Place, shape: Shape) -> None:
         self.checkpoint, self.place, self.shape = checkpoint, place, shape
         self.body = load_transformer(checkpoint).to(place.device)
+        attend_in_steps(self.body, place)
         self.dense = [load_dense(layer).to(place.device) for layer in checkpoint.dense]
         self._padding = int(checkpoint.config.get("pad_token_id") or 0)
         self._tokenizer = Tokenizer(checkpoint)
@@ -209,6 +210,17 @@ def padded(
         tokens[row, : len(text)] = text
         mask[row, : len(text)] = 1
     return torch.from_numpy(tokens), torch.from_numpy(mask)
+
+
+def attend_in_steps(body: torch.nn.Module, place: Place) -> None:
+    """On a CPU, let attention be separate products.
+
+    The gradient of torch's fused attention took three quarters of a step there: 2.3 s of 3 for
+    4,600 tokens of short texts in bf16, against 0.75 of 1.2 in separate products.
+    """
+    choose = getattr(body, "set_attn_implementation", None)
+    if place.device == "cpu" and choose:
+        choose("eager")
 
 
 def set_dropout(body: torch.nn.Module, share: float) -> None:
