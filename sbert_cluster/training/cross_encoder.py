@@ -26,6 +26,7 @@ from sbert_cluster.progress import Progress, silent
 from sbert_cluster.training.network import attend_in_steps, choose_training_place, padded
 from sbert_cluster.training.saving import read_settings
 from sbert_cluster.training.tasks import Batch, Task
+from sbert_cluster.training.unpadded import Unpadded, fits
 from sbert_cluster.types import Rows
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class CrossEncoder:
         self._tokenizer = _pair_tokenizer(checkpoint)
         self._padding = int(checkpoint.config.get("pad_token_id") or 0)
         self._has_types = int(checkpoint.config.get("type_vocab_size") or 0) > 1
+        self.unpadded = place.device == "cpu" and fits(getattr(self.body, "bert", None))
 
     @classmethod
     def open(
@@ -171,6 +173,9 @@ class CrossEncoder:
     def _logits(self, encodings: list[tokenizers.Encoding]) -> torch.Tensor:
         import torch
 
+        half = self.place.precision is Precision.BF16
+        if self.unpadded:
+            return self._logits_unpadded(encodings, half=half)
         device = self.place.device
         ids, mask = padded([e.ids for e in encodings], self._padding, _LONGEST)
         fields = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
@@ -178,10 +183,21 @@ class CrossEncoder:
             fields["token_type_ids"] = padded([e.type_ids for e in encodings], 0, _LONGEST)[0].to(
                 device
             )
-        half = self.place.precision is Precision.BF16
         with torch.autocast(device.partition(":")[0], dtype=torch.bfloat16, enabled=half):
             logits: torch.Tensor = self.body(**fields).logits
         return logits.float()
+
+    def _logits_unpadded(self, encodings: list[tokenizers.Encoding], *, half: bool) -> torch.Tensor:
+        import torch
+
+        order = sorted(range(len(encodings)), key=lambda i: -len(encodings[i].ids))
+        ids = [encodings[i].ids for i in order]
+        types = [encodings[i].type_ids for i in order] if self._has_types else None
+        body: Any = self.body
+        hidden = Unpadded(body.bert, half=half)(ids, types)
+        first = torch.cat([block[:, :1] for block in hidden])
+        logits: torch.Tensor = body.classifier(body.dropout(body.bert.pooler(first)))
+        return logits[torch.from_numpy(np.argsort(order, kind="stable"))]
 
     def save(self, folder: Path, card: str) -> None:
         """Write a folder that opens here and in sentence-transformers."""
