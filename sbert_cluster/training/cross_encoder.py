@@ -23,6 +23,7 @@ from sbert_cluster.encoder.generic import quiet_transformers
 from sbert_cluster.errors import ModelError
 from sbert_cluster.options import Precision
 from sbert_cluster.progress import Progress, silent
+from sbert_cluster.training.blend import Blend
 from sbert_cluster.training.network import attend_in_steps, choose_training_place, padded
 from sbert_cluster.training.saving import read_settings
 from sbert_cluster.training.tasks import Batch, Task
@@ -42,6 +43,8 @@ _LONGEST = 256
 
 YES = "yes_from"
 """Where ``sbert_cluster.json`` keeps the probability from which an answer is a yes."""
+BLEND = "blend"
+"""Where it keeps how the answer is weighed with the similarity."""
 
 
 def is_cross_encoder(name: str) -> bool:
@@ -100,6 +103,16 @@ class CrossEncoder:
     def yes_from(self) -> float:
         """Probability from which the answer is a yes: best on rows held out in its training."""
         return float(read_settings(self.checkpoint.folder).get(YES, 0.5))
+
+    def blend_with(self, encoder: str) -> Blend | None:
+        """How to weigh answers with similarities; None: they were not fitted for this encoder.
+
+        Args:
+            encoder: sha256 of its weights.
+        """
+        found = read_settings(self.checkpoint.folder).get(BLEND)
+        made = Blend(**found) if isinstance(found, dict) else None
+        return made if made and made.model == encoder else None
 
     @property
     def dimensions(self) -> int:

@@ -116,12 +116,14 @@ class Unpadded:
         sizes = [rows.stop - rows.start for rows, _ in blocks]
         parts = torch.split(linear(hidden, weight, bias)[: sum(sizes)], sizes)
         for part, (_, length) in zip(parts, blocks, strict=True):
-            heads = part.view(-1, length, 3, self._heads, size).permute(2, 0, 3, 1, 4)
+            # In fp32: for bf16 a kernel would be compiled, and kept, for every number of texts
+            # of every length.
+            heads = part.float().view(-1, length, 3, self._heads, size).permute(2, 0, 3, 1, 4)
             query, key, value = heads.reshape(3, -1, length, size).unbind(0)
             scores = torch.bmm(query * size**-0.5, key.transpose(1, 2))
-            weights = self._dropped(scores.float().softmax(-1).to(self._dtype), own.dropout)
+            weights = self._dropped(scores.softmax(-1), own.dropout)
             read = torch.bmm(weights, value).view(-1, self._heads, length, size)
-            made.append(read.transpose(1, 2).reshape(-1, width))
+            made.append(read.transpose(1, 2).reshape(-1, width).to(self._dtype))
         made.append(hidden.new_zeros(len(hidden) - blocks[-1][0].stop, width))
         return torch.cat(made)
 
