@@ -21,6 +21,7 @@ BENCHMARKS = {
     "browse": "the terminal UI over 1,000,000 rows: first paint, keys to paint, memory",
     "clusters": "clusters against gold classes: BERTopic's recipe, EVoC, k-means and others",
     "quality": "semantic textual similarity (STS12-16, STSb, SICK-R) in every number format",
+    "finetune": "a model trained on Quora questions, all labels and 300; a cross-encoder beside it",
     "paper": "tables 1, 2, 5 and 6 of the paper: STS, trained STSb, SentEval, ablations",
 }
 """Name → what it measures; the module of that name has ``run(settings) -> Report``."""

@@ -21,6 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 """The repository."""
 RESULTS = ROOT / "benchmarks" / "results"
 """Where results are kept."""
+KEPT_VARIABLE = "SBERT_CLUSTER_BENCH_KEPT"
+"""Environment variable that names a folder for what long benchmarks found so far, so that one that
+was cut off goes on, and for the models that they trained."""
 
 _CAPABILITIES = ("amx", "avx", "asimd", "bf16", "dot", "f16", "i8mm", "neon", "sve")
 _PEERS = ("sentence-transformers", "scipy")
@@ -183,6 +186,27 @@ def print_report(report: Report) -> None:
     for note in report.notes:
         print(f"- {note}")
     print(flush=True)
+
+
+def kept(name: str, work: Callable[[], T]) -> T:
+    """What a long piece of work found, kept on disk where a folder for that is named.
+
+    Args:
+        name: Of the piece; what is found under it is not worked out again.
+        work: Gives something that JSON can hold.
+    """
+    folder = os.environ.get(KEPT_VARIABLE)
+    if not folder:
+        return work()
+    path = Path(folder) / f"{name}.json"
+    if path.exists():
+        found: T = json.loads(path.read_text(encoding="utf-8"))
+        return found
+    made = work()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(made), encoding="utf-8")
+    say(f"{name}: {made}")
+    return made
 
 
 def say(line: str) -> None:

@@ -192,6 +192,14 @@ def train(
             rich_help_panel=_RECIPE,
         ),
     ] = 1,
+    average: Annotated[
+        bool,
+        typer.Option(
+            "--average",
+            help="With --seeds: save the mean of their weights, not the best of them.",
+            rich_help_panel=_RECIPE,
+        ),
+    ] = False,
     negatives: Annotated[
         int,
         typer.Option(help="Hard negatives mined for each positive.", rich_help_panel=_DATA),
@@ -307,6 +315,7 @@ def train(
             teacher=teacher,
             cross_encoder=cross_encoder,
             seeds=seeds,
+            average=average,
             device=device,
             precision=precision,
             target_precision=target_precision,

@@ -20,15 +20,21 @@ from sbert_cluster.evaluation.sts import row_cosines
 from sbert_cluster.meter import Stopwatch, peak_memory_bytes, versions
 from sbert_cluster.pipeline.material import Material, Request, TrainResult, prepare, said_look
 from sbert_cluster.runs import new_run_folder, write_manifest
+from sbert_cluster.training.blend import Blend, fit_blend
 from sbert_cluster.training.card import BeforeAfter, Facts, render_card
 from sbert_cluster.training.checkpoints import Checkpoints
-from sbert_cluster.training.cross_encoder import YES, CrossEncoder, PairTask
-from sbert_cluster.training.examples import Examples, Labelled
+from sbert_cluster.training.cross_encoder import BLEND, YES, CrossEncoder, PairTask
+from sbert_cluster.training.examples import Examples, Labelled, texts_of_rows
 from sbert_cluster.training.recipe import Kind, Objective
-from sbert_cluster.training.saving import write_settings
+from sbert_cluster.training.saving import seen_by, write_settings
 from sbert_cluster.training.tasks import Task
 from sbert_cluster.training.trainer import Course, Trainer
 from sbert_cluster.types import RunManifest
+
+_SAID_BLEND = (
+    "'after' weighs its answer with that encoder's similarity, as `dedup --rerank` does with that "
+    "encoder; with another one it decides alone."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,19 +62,25 @@ class CrossJob(Request):
         with watch.stage("train"):
             course = self._train(model, material)
         with watch.stage("measure"):
-            held_out = self._measured(model, material)
+            blend = self._blended(model, material)
+            held_out = self._measured(model, material, blend)
         facts = Facts(
             base=self.encode.model,
             data=[f"{e.name}: {e.said()}, trained on" for e in material.parts.train.sets],
             recipe={"steps": course.done, "precision": str(self.place.precision)},
             held_out=held_out,
             calibration=None,
-            notes=["A cross-encoder; 'before' is the encoder that it started from."],
+            notes=[
+                "A cross-encoder; 'before' is the encoder that it started from.",
+                *([_SAID_BLEND] if blend else []),
+            ],
         )
         with watch.stage("write"), new_run_folder(self.output, overwrite=self.overwrite) as folder:
             model.save(folder, render_card(facts))
             if held_out:
                 write_settings(folder, {YES: held_out[0].after["best_threshold"]})
+            if blend:
+                write_settings(folder, {BLEND: blend.to_dict()})
             manifest = self._manifest(material, labelled, course, held_out, watch)
             write_manifest(folder, manifest)
         Checkpoints(self.work, "").clear()
@@ -99,19 +111,36 @@ class CrossJob(Request):
             tell=lambda look: self.tell(said_look(look)),
         ).run()
 
-    def _measured(self, model: CrossEncoder, material: Material) -> tuple[BeforeAfter, ...]:
-        test = material.parts.test
-        if test is None:
-            return ()
-        encoder, made = Encoder.open(self.encode), []
-        for examples in test.sets:
+    def _blended(self, model: CrossEncoder, material: Material) -> Blend | None:
+        """Weights for both judges, from the rows that chose when to stop."""
+        stop, checkpoint = material.parts.stop, open_checkpoint(self.encode.model)
+        sets = [e for e in stop.sets if e.kind is Kind.LABELS] if stop else []
+        if stop is None or not sets:
+            return None
+        # On rows that the encoder was trained on it looks better than it is.
+        rows = [texts_of_rows(stop, e) for e in sets]
+        fresh = [e.take(~seen_by(checkpoint.folder, r)) for e, r in zip(sets, rows, strict=True)]
+        similarity = np.concatenate([self._similarity(stop, e) for e in fresh])
+        answer = np.concatenate([_scores(model, stop, e) for e in fresh])
+        truth = np.concatenate([e.labels > 0.5 for e in fresh])
+        return fit_blend(checkpoint.fingerprint.sha256, similarity, answer, truth)
+
+    def _similarity(self, labelled: Labelled, examples: Examples) -> NDArray[np.float64]:
+        left, right = ([labelled.texts[i] for i in column] for column in examples.rows.T)
+        vectors = Encoder.open(self.encode).encode([*left, *right]).vectors
+        return row_cosines(vectors[: len(left)], vectors[len(left) :])
+
+    def _measured(
+        self, model: CrossEncoder, material: Material, blend: Blend | None
+    ) -> tuple[BeforeAfter, ...]:
+        test, made = material.parts.test, []
+        for examples in test.sets if test else ():
             truth = examples.labels > 0.5
-            if truth.all() or not truth.any():
+            if test is None or truth.all() or not truth.any():
                 continue
-            left, right = ([test.texts[i] for i in column] for column in examples.rows.T)
-            vectors = encoder.encode([*left, *right]).vectors
-            before = row_cosines(vectors[: len(left)], vectors[len(left) :])
-            after = _scores(model, test, examples)
+            before, after = self._similarity(test, examples), _scores(model, test, examples)
+            if blend:
+                after = blend(before, after)
             both = [_measures(scores, truth) for scores in (before, after)]
             gain = gain_in_average_precision(before, after, truth)
             made.append(BeforeAfter(examples.name, len(examples), both[0], both[1], gain))

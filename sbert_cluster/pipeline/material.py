@@ -58,6 +58,7 @@ class Request:
     guard: str | None
     teacher: str | None
     target_precision: float | None
+    average: bool
     every: int | None
     overwrite: bool
     progress: Progress

@@ -8,6 +8,7 @@ import numpy as np
 
 from sbert_cluster.duplicates.ladder import Units
 from sbert_cluster.duplicates.rerank import Band, decided
+from sbert_cluster.encoder.checkpoint import open_checkpoint
 from sbert_cluster.errors import UsageError
 from sbert_cluster.options import DedupOptions, EncodeOptions
 from sbert_cluster.progress import Progress
@@ -69,8 +70,12 @@ def ask_about(
         units.first[pairs.right[asked]].tolist(),
         strict=True,
     )
+    answer = judge.score([(texts[i], texts[j]) for i, j in rows], progress).astype(np.float64)
+    blend = judge.blend_with(open_checkpoint(encode.model).fingerprint.sha256)
+    if blend:
+        answer = blend(pairs.similarity[asked].astype(np.float64), answer)
     yes = np.zeros(len(pairs), np.bool_)
-    yes[asked] = judge.score([(texts[i], texts[j]) for i, j in rows], progress) >= judge.yes_from
+    yes[asked] = answer >= judge.yes_from
     # Turned: what the similarity alone would have decided the other way.
     turned = asked & (yes != (pairs.similarity >= decide.threshold))
     counts = {"reranked_asked": int(asked.sum()), "reranked_turned": int(turned.sum())}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sbert_cluster.encoder.checkpoint import Checkpoint, open_checkpoint
+from sbert_cluster.errors import UsageError
 from sbert_cluster.evaluation.calibration import Calibration, calibrate
 from sbert_cluster.evaluation.pairs import gain_in_average_precision
 from sbert_cluster.evaluation.sts import row_cosines
@@ -46,6 +47,7 @@ def train(
     teacher: str | None = None,
     cross_encoder: bool = False,
     seeds: int = 1,
+    average: bool = False,
     device: str = "auto",
     precision: str = Precision.AUTO,
     target_precision: float | None = None,
@@ -74,6 +76,7 @@ def train(
         teacher: A model whose judgement replaces the labels (distillation).
         cross_encoder: Train a cross-encoder, for ``dedup --rerank``, instead of an encoder.
         seeds: How many trainings with different seeds; the best of them is saved.
+        average: Save the mean of their weights instead.
         device: As for ``dedup``.
         precision: ``auto`` (bf16 where it is native), ``fp32`` or ``bf16``.
         target_precision: Of the threshold that is stored with the model, among all pairs of the
@@ -113,12 +116,14 @@ def train(
         guard=guard,
         teacher=teacher,
         target_precision=target_precision,
+        average=average,
         every=checkpoint_every,
         overwrite=overwrite,
         progress=progress,
         tell=tell,
     )
     refuse_existing(job.output, overwrite=overwrite)
+    _check_average(job, seeds, cross_encoder=cross_encoder)
     watch = Stopwatch("read", "mine", "train", "measure", "write")
     with watch.stage("read"):
         columns, read = columns or LabelColumns(), read or ReadOptions()
@@ -131,11 +136,28 @@ def train(
     return job.run(labelled, len(held), tuple(negatives_from), max(1, seeds), watch)
 
 
+def _check_average(job: Request, seeds: int, *, cross_encoder: bool) -> None:
+    if not job.average:
+        return
+    if seeds < 2 or cross_encoder:
+        raise UsageError(
+            "--average is for several trainings of an encoder", "Add --seeds 3, or leave it out."
+        )
+    if job.recipe.lora:
+        raise UsageError(
+            "--average does not go with --lora: the mean of two adapters is not the adapter of "
+            "the mean",
+            "Leave one of them out.",
+        )
+
+
 @dataclass(frozen=True)
 class _Run:
-    """One seed's result."""
+    """One seed's result, or that of the mean of their weights."""
 
     network: Network
+    before: list[list[Vectors]]
+    """Of the rows that measure, by the model that training started from."""
     course: Course
     held_out: tuple[BeforeAfter, ...]
     calibration: Calibration | None
@@ -156,6 +178,9 @@ class _Job(Request):
             runs.append(self._train(checkpoint, material, seed, watch))
         # max keeps the first of equals: without anything to choose by, that is the first seed.
         best = max(runs, key=lambda run: run.course.best.score or 0 if run.course.best else 0)
+        if self.average:
+            with watch.stage("measure"):
+                best = self._averaged(best, runs, material)
         with watch.stage("write"):
             result = self._write(best, runs, material, labelled, watch)
         Checkpoints(self.work, "").clear()
@@ -195,7 +220,20 @@ class _Job(Request):
             held_out = _compared(parts.test, before, after)
             calibration = self._calibrated(parts.test, network)
         checkpoints.clear()
-        return _Run(network, course, held_out, calibration)
+        return _Run(network, before, course, held_out, calibration)
+
+    def _averaged(self, best: _Run, runs: Sequence[_Run], material: Material) -> _Run:
+        """The mean of all weights (Wortsman et al. 2022, "Model soups", section 2: uniform)."""
+        import torch
+
+        test, network = material.parts.test, best.network
+        own = [run.network.parameters() for run in runs]
+        with torch.no_grad():
+            for name, weight in network.parameters().items():
+                weight.copy_(torch.stack([weights[name] for weights in own]).mean(0))
+        held_out = _compared(test, best.before, _vectors_of(test, network))
+        self.tell(f"the mean of the weights of {len(runs)} trainings is saved")
+        return replace(best, held_out=held_out, calibration=self._calibrated(test, network))
 
     def _calibrated(self, test: Labelled | None, network: Network) -> Calibration | None:
         """The threshold for the first file of 0/1 labels, if there is one."""
@@ -237,6 +275,8 @@ class _Job(Request):
 
     def _said_recipe(self, run: _Run, material: Material) -> dict[str, Any]:
         recipe = {k: v for k, v in asdict(self.recipe).items() if v is not None}
+        if self.average:
+            recipe["averaged"] = "weights of all seeds"
         recipe["objective"] = "; ".join(" + ".join(chosen) for chosen in material.objectives)
         recipe["learning_rate"] = self.recipe.learning_rate or usual_rate(run.network.checkpoint)
         return {**recipe, "steps": run.course.done, "precision": str(self.place.precision)}

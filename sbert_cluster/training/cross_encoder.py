@@ -23,16 +23,18 @@ from sbert_cluster.encoder.generic import quiet_transformers
 from sbert_cluster.errors import ModelError
 from sbert_cluster.options import Precision
 from sbert_cluster.progress import Progress, silent
-from sbert_cluster.training.network import choose_training_place, padded
+from sbert_cluster.training.blend import Blend
+from sbert_cluster.training.network import attend_in_steps, choose_training_place, padded
 from sbert_cluster.training.saving import read_settings
 from sbert_cluster.training.tasks import Batch, Task
+from sbert_cluster.training.unpadded import Unpadded, fits
 from sbert_cluster.types import Rows
 
 if TYPE_CHECKING:
     import tokenizers
     import torch
 
-_BATCH_TOKENS, _BATCH_TOKENS_GPU = 1_024, 16_384
+_BATCH_TOKENS, _BATCH_TOKENS_GPU = 2_048, 16_384
 _WINDOW = 4_096
 """Pairs tokenised at a time."""
 _LONGEST = 256
@@ -41,6 +43,8 @@ _LONGEST = 256
 
 YES = "yes_from"
 """Where ``sbert_cluster.json`` keeps the probability from which an answer is a yes."""
+BLEND = "blend"
+"""Where it keeps how the answer is weighed with the similarity."""
 
 
 def is_cross_encoder(name: str) -> bool:
@@ -71,9 +75,11 @@ class CrossEncoder:
     ) -> None:
         self.checkpoint, self.place, self._texts = checkpoint, place, texts
         self.body = _load_classifier(checkpoint, seed).to(place.device)
+        attend_in_steps(self.body, place)
         self._tokenizer = _pair_tokenizer(checkpoint)
         self._padding = int(checkpoint.config.get("pad_token_id") or 0)
         self._has_types = int(checkpoint.config.get("type_vocab_size") or 0) > 1
+        self.unpadded = place.device == "cpu" and fits(getattr(self.body, "bert", None))
 
     @classmethod
     def open(
@@ -97,6 +103,16 @@ class CrossEncoder:
     def yes_from(self) -> float:
         """Probability from which the answer is a yes: best on rows held out in its training."""
         return float(read_settings(self.checkpoint.folder).get(YES, 0.5))
+
+    def blend_with(self, encoder: str) -> Blend | None:
+        """How to weigh answers with similarities; None: they were not fitted for this encoder.
+
+        Args:
+            encoder: sha256 of its weights.
+        """
+        found = read_settings(self.checkpoint.folder).get(BLEND)
+        made = Blend(**found) if isinstance(found, dict) else None
+        return made if made and made.model == encoder else None
 
     @property
     def dimensions(self) -> int:
@@ -170,6 +186,9 @@ class CrossEncoder:
     def _logits(self, encodings: list[tokenizers.Encoding]) -> torch.Tensor:
         import torch
 
+        half = self.place.precision is Precision.BF16
+        if self.unpadded:
+            return self._logits_unpadded(encodings, half=half)
         device = self.place.device
         ids, mask = padded([e.ids for e in encodings], self._padding, _LONGEST)
         fields = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
@@ -177,10 +196,21 @@ class CrossEncoder:
             fields["token_type_ids"] = padded([e.type_ids for e in encodings], 0, _LONGEST)[0].to(
                 device
             )
-        half = self.place.precision is Precision.BF16
         with torch.autocast(device.partition(":")[0], dtype=torch.bfloat16, enabled=half):
             logits: torch.Tensor = self.body(**fields).logits
         return logits.float()
+
+    def _logits_unpadded(self, encodings: list[tokenizers.Encoding], *, half: bool) -> torch.Tensor:
+        import torch
+
+        order = sorted(range(len(encodings)), key=lambda i: -len(encodings[i].ids))
+        ids = [encodings[i].ids for i in order]
+        types = [encodings[i].type_ids for i in order] if self._has_types else None
+        body: Any = self.body
+        hidden = Unpadded(body.bert, half=half)(ids, types)
+        first = torch.cat([block[:, :1] for block in hidden])
+        logits: torch.Tensor = body.classifier(body.dropout(body.bert.pooler(first)))
+        return logits[torch.from_numpy(np.argsort(order, kind="stable"))]
 
     def save(self, folder: Path, card: str) -> None:
         """Write a folder that opens here and in sentence-transformers."""
