@@ -19,6 +19,7 @@ from benchmarks.harness import (
     Report,
     Settings,
     Table,
+    draw_growth,
     in_fresh_process,
     peak_memory_mib,
     say,
@@ -339,27 +340,12 @@ def _table(race: Race) -> Table:
 
 def _draw(races: list[Race], path: Path) -> None:
     """Seconds against the number of headlines, as a picture."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
-    axes = figure.subplots()
     shown = [race for race in races if race.corpus == "headlines"]
-    for number, name in enumerate(_WORK):
-        points = [(len(r.texts), r.taken[name].seconds) for r in shown if name in r.taken]
-        if not points:
-            continue
-        style: dict[str, Any] = (
-            {"linewidth": 2.6, "color": "#1b6ca8"}
-            if name == _FAST
-            else {"linewidth": 1.2, "color": f"C{number}"}
-        )
-        axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=name, **style)
-    axes.set(xscale="log", yscale="log", xlabel="headlines", ylabel="seconds (2 cores)")
-    axes.set_title("From texts to pairs with similarity ≥ 0.9", loc="left")
-    axes.grid(visible=True, alpha=0.3)
-    axes.legend(frameon=False, fontsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path)
+    lines = {
+        name: [(len(r.texts), r.taken[name].seconds) for r in shown if name in r.taken]
+        for name in _WORK
+    }
+    draw_growth(path, "From texts to pairs with similarity ≥ 0.9", lines, _FAST)
 
 
 def _notes() -> list[str]:

@@ -16,6 +16,7 @@ from benchmarks.harness import (
     Report,
     Settings,
     Table,
+    draw_growth,
     in_fresh_process,
     peak_memory_mib,
     say,
@@ -267,25 +268,12 @@ def _has_torch(race: _Race) -> bool:
 
 def _draw(races: list[_Race], path: Path) -> None:
     """How the time grows with the number of rows, as a picture."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
-    axes = figure.subplots()
     shown = [r for r in races if r.name == "headlines" and r.threshold == MAIN_THRESHOLD]
-    for number, name in enumerate(CONTENDERS):
-        points = [(len(r.vectors), r.median(name)) for r in shown if name in r.seconds]
-        style: dict[str, Any] = (
-            {"linewidth": 2.6, "color": "#1b6ca8"}
-            if name == _OURS
-            else {"linewidth": 1.2, "color": f"C{number}"}
-        )
-        axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=name, **style)
-    axes.set(xscale="log", yscale="log", xlabel="headlines", ylabel="seconds (2 cores)")
-    axes.set_title("Every pair with similarity ≥ 0.9", loc="left")
-    axes.grid(visible=True, alpha=0.3)
-    axes.legend(frameon=False, fontsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path)
+    lines = {
+        name: [(len(r.vectors), r.median(name)) for r in shown if name in r.seconds]
+        for name in CONTENDERS
+    }
+    draw_growth(path, "Every pair with similarity ≥ 0.9", lines, _OURS)
 
 
 def _notes() -> list[str]:

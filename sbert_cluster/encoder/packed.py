@@ -7,14 +7,14 @@ lengths goes away, and so do the masks (Reimers & Gurevych 2019, section 7, take
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sbert_cluster.encoder.attention import Attention
+from sbert_cluster.encoder.blocks import blocks_of_like_length, end_to_end
 from sbert_cluster.encoder.checkpoint import Checkpoint
 from sbert_cluster.encoder.device import Place, torch_dtype
 from sbert_cluster.encoder.heap import keep_freed_memory
@@ -25,11 +25,6 @@ from sbert_cluster.options import Precision
 
 if TYPE_CHECKING:
     import torch
-
-
-ROUND_ROWS = 128
-"""Rows of a batch are filled up to a multiple of this: oneDNN compiles and keeps a kernel for every
-number of rows that it meets, which costs time and some 150 MB where each batch has its own."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +87,7 @@ class PackedBody:
         import torch
 
         with torch.inference_mode():
-            blocks = list(_blocks_of_like_length(ids))
+            blocks = blocks_of_like_length(ids)
             hidden = self._embed(ids, blocks)
             for layer in self._layers:
                 hidden = self._apply(layer, hidden, blocks)
@@ -112,10 +107,9 @@ class PackedBody:
         """Word and position vectors, and rows without meaning at the end. Shape: (rows, width)."""
         import torch
 
-        count = blocks[-1][0].stop
-        flat, positions = np.zeros((2, -(-count // ROUND_ROWS) * ROUND_ROWS), np.int64)
-        flat[:count] = np.fromiter((token for text in ids for token in text), np.int64, count)
-        positions[:count] = np.concatenate(
+        flat = end_to_end(ids)
+        positions = np.zeros_like(flat)
+        positions[: blocks[-1][0].stop] = np.concatenate(
             [np.tile(np.arange(n), (rows.stop - rows.start) // n) for rows, n in blocks]
         )
         words = self._stack.words[torch.from_numpy(flat).to(self._device)]
@@ -135,12 +129,3 @@ class PackedBody:
         from torch.nn.functional import layer_norm
 
         return layer_norm(hidden, norm.bias.shape, norm.weight, norm.bias, self._stack.epsilon)
-
-
-def _blocks_of_like_length(ids: list[list[int]]) -> Iterator[tuple[slice, int]]:
-    """Rows of the token matrix that hold neighbouring texts of one length, and that length."""
-    start = 0
-    for length, texts in groupby(map(len, ids)):
-        stop = start + length * sum(1 for _ in texts)
-        yield slice(start, stop), length
-        start = stop

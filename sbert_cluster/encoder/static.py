@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,8 +144,7 @@ class StaticBody:
     def __init__(self, checkpoint: Checkpoint) -> None:
         import torch
 
-        self.table = load_table(checkpoint)
-        self._table = torch.from_numpy(self.table)
+        self._table = torch.from_numpy(load_table(checkpoint))
 
     def __call__(self, ids: list[list[int]], skipped: int) -> torch.Tensor:
         """Encode one batch.
@@ -324,6 +324,12 @@ def _words_shape(path: Path) -> tuple[int, int]:
 
 def _read_words(path: Path) -> tuple[list[str], Vectors]:
     """The words of a file, and their vectors; the first is the unknown one, of zeros."""
+    return _words_as_of(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _words_as_of(path: Path, changed: int) -> tuple[list[str], Vectors]:  # noqa: ARG001 - part of the key
+    """Tokenizer and table come from one file, which may be a gigabyte: it is read once."""
     words = [_UNKNOWN]
     vectors: list[Vectors] = []
     seen = {_UNKNOWN}

@@ -8,7 +8,7 @@ from sbert_cluster.encoder.batching import WINDOW_TEXTS
 from sbert_cluster.engines.simulation import (
     CORES_EACH,
     Setting,
-    block_bytes,
+    row_bytes,
     simulate,
 )
 from sbert_cluster.neighbors.comparison import Grid
@@ -82,11 +82,7 @@ def forecast_cluster(amount: Amount, workers: int) -> ClusterPlan:
         found = simulate(grid, amount.dimensions, Setting(workers, amount.pair_core_s))
         compared, tiles, moved = found.seconds, found.tiles, found.moved_bytes
         rows = grid.left if grid.same else grid.left + grid.right
-        held = (
-            rows
-            * block_bytes(grid, amount.dimensions)
-            // min(grid.tile_rows, max(grid.left, grid.right))
-        )
+        held = rows * row_bytes(amount.dimensions)
         compared += held / _PUT_BYTES_S
     starting = _START_S if amount.texts else 0
     return ClusterPlan(

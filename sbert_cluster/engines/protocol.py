@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from typing import Protocol
 
-from sbert_cluster.encoder.chunks import Batch
-from sbert_cluster.encoder.encoder import Encoder
-from sbert_cluster.neighbors.join import Sides
-from sbert_cluster.neighbors.search import Neighbors, Searcher
-from sbert_cluster.neighbors.tiles import Finished, FinishedOnDisk, Tile
-from sbert_cluster.progress import Progress, silent
-from sbert_cluster.types import Rows, Vectors
+from sbert_cluster.encoder.encoder import Forward
+from sbert_cluster.neighbors.join import CompareTiles
+from sbert_cluster.neighbors.search import AnswerQueries
 
 
 class Engine(Protocol):
-    """Runs the three kinds of units of work."""
+    """Runs the three kinds of units of work, each as the stage that needs it describes."""
 
-    def forward(
-        self, encoder: Encoder, texts: Sequence[str], rows: Rows
-    ) -> AbstractContextManager[Iterator[tuple[Batch, Vectors]]]:
-        """Encode batches of texts; see :class:`~sbert_cluster.encoder.encoder.Forward`.
+    @property
+    def forward(self) -> Forward:
+        """Encodes batches of texts; a text that cannot be encoded is named in a TextError."""
 
-        Raises:
-            TextError: If a text cannot be encoded; it is named, and not tried for ever.
-        """
+    @property
+    def compare(self) -> CompareTiles:
+        """Compares tiles."""
 
-    def compare(
-        self,
-        sides: Sides,
-        tiles: Sequence[Tile],
-        finished: Finished | FinishedOnDisk,
-        tell: Callable[[int], None],
-    ) -> None:
-        """Compare tiles; see :class:`~sbert_cluster.neighbors.join.CompareTiles`."""
-
-    def answer(
-        self,
-        searcher: Searcher,
-        queries: Vectors,
-        k: int,
-        *,
-        same: bool = False,
-        progress: Progress = silent,
-    ) -> Neighbors:
-        """Answer queries; see :class:`~sbert_cluster.neighbors.search.AnswerQueries`."""
+    @property
+    def answer(self) -> AnswerQueries:
+        """Answers queries."""

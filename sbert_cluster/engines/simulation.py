@@ -76,9 +76,14 @@ def grid_of(left: int, right: int | None = None) -> Grid:
     return Grid(left, other, right is None, TILE_ROWS, STRIP_ROWS)
 
 
+def row_bytes(dimensions: int) -> int:
+    """Vector and codes of a row."""
+    return 4 * dimensions + _CODE_BYTES
+
+
 def block_bytes(grid: Grid, dimensions: int) -> int:
     """Vectors and codes of a block."""
-    return min(grid.tile_rows, max(grid.left, grid.right)) * (4 * dimensions + _CODE_BYTES)
+    return min(grid.tile_rows, max(grid.left, grid.right)) * row_bytes(dimensions)
 
 
 def simulate(grid: Grid, dimensions: int, setting: Setting) -> Simulated:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,9 +126,14 @@ class CrossJob(Request):
         truth = np.concatenate([e.labels > 0.5 for e in fresh])
         return fit_blend(checkpoint.fingerprint.sha256, similarity, answer, truth)
 
+    @cached_property
+    def _encoder(self) -> Encoder:
+        """The one that the answers are weighed with."""
+        return Encoder.open(self.encode)
+
     def _similarity(self, labelled: Labelled, examples: Examples) -> NDArray[np.float64]:
         left, right = ([labelled.texts[i] for i in column] for column in examples.rows.T)
-        vectors = Encoder.open(self.encode).encode([*left, *right]).vectors
+        vectors = self._encoder.encode([*left, *right]).vectors
         return row_cosines(vectors[: len(left)], vectors[len(left) :])
 
     def _measured(

@@ -143,18 +143,18 @@ class _Job:
             bags, _ = self.encoder.bags(self.texts, self.progress)
             draft = draft_student(self.encoder, bags, self.progress)
             if not self.texts:
-                return draft.table, {}, 0
+                return draft, {}, 0
             order = np.random.default_rng((self.seed, 2)).permutation(len(self.texts))
             wanted = min(self.rows, len(order))
             held = np.sort(order[: round(_HELD_OUT * wanted)])
             free = np.sort(order[len(held) :])
-            of_free = averages(draft.table, bags.take(free))
+            of_free = averages(draft, bags.take(free))
             chosen = free[rows_to_train_on(of_free, wanted - len(held), self.seed)]
             targets = self._read(chosen)
         steps = self._steps(len(chosen))
         recipe = Recipe(steps=steps, seed=self.seed)
         with self.watch.stage("train"):
-            table = train_table(draft.table, bags.take(chosen), targets, recipe, self.progress)
+            table = train_table(draft, bags.take(chosen), targets, recipe, self.progress)
         with self.watch.stage("measure"):
             measures = measured(table, bags.take(held), self._read(held))
         return table, measures, len(chosen)

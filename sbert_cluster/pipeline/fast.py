@@ -301,11 +301,11 @@ class Cascade:
         draft = draft_student(reader.encoder, bags, self.progress)
         count = min(len(self.texts) // 5, max(_LEAST_TAUGHT, round(_TAUGHT * len(self.texts))))
         count = min(count, _MOST_TAUGHT)
-        rows = rows_to_train_on(averages(draft.table, bags), count, self.seed)
+        rows = rows_to_train_on(averages(draft, bags), count, self.seed)
         reader.read(rows)
         similar = max(_LOWEST, self.threshold - _SIMILAR)
         recipe = Recipe(steps=_STEPS, lowest=similar, seed=self.seed)
-        table = train_table(draft.table, bags.take(rows), reader.of(rows), recipe, self.progress)
+        table = train_table(draft, bags.take(rows), reader.of(rows), recipe, self.progress)
         return averages(table, bags), truncated
 
     def _lowest(self, student: Vectors) -> float:

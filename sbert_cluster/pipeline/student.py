@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +24,6 @@ _LOOKED_AT = 60_000
 """Texts among which those are looked for at most."""
 
 
-@dataclass(frozen=True)
-class Draft:
-    """A student before any training, and the texts as it reads them."""
-
-    table: Vectors
-    """float32[vocabulary, d]."""
-    bags: Bags
-    """n texts."""
-
-
 def quick_encoder(encoder: Encoder) -> Encoder:
     """The same model in the number format for looking: bf16 where a CPU has such products.
 
@@ -45,7 +35,7 @@ def quick_encoder(encoder: Encoder) -> Encoder:
     return encoder
 
 
-def draft_student(encoder: Encoder, bags: Bags, progress: Progress) -> Draft:
+def draft_student(encoder: Encoder, bags: Bags, progress: Progress) -> Vectors:
     """Make a student of the encoder's model from its vocabulary and the texts' frequencies.
 
     The vectors of the vocabulary are made once for each model and number format.
@@ -55,12 +45,14 @@ def draft_student(encoder: Encoder, bags: Bags, progress: Progress) -> Draft:
         bags: The texts.
         progress: Told the number of tokens read.
 
+    Returns:
+        float32[vocabulary, d]: its token vectors before any training.
+
     Raises:
         RunFolderError: If the cache folder cannot be written.
     """
     vocabulary = _vocabulary(encoder, progress)
-    counts = bags.counts(len(vocabulary))
-    return Draft(first_table(vocabulary, counts if counts.any() else None), bags)
+    return first_table(vocabulary, bags.counts(len(vocabulary)))
 
 
 def _vocabulary(encoder: Encoder, progress: Progress) -> Vectors:

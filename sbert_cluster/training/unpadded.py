@@ -9,12 +9,10 @@ takes 1.7.
 
 from __future__ import annotations
 
-from itertools import groupby
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from sbert_cluster.encoder.packed import ROUND_ROWS
+from sbert_cluster.encoder.blocks import blocks_of_like_length, end_to_end
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +61,7 @@ class Unpadded:
         Returns:
             For each run of texts of one length, in order: float32 (texts, length, width).
         """
-        blocks = list(_blocks(ids))
+        blocks = blocks_of_like_length(ids)
         hidden = self._embedded(ids, types)
         for layer in self._body.encoder.layer:
             hidden = self._layer(layer, hidden, blocks)
@@ -71,15 +69,18 @@ class Unpadded:
 
     def _embedded(self, ids: list[list[int]], types: list[list[int]] | None) -> torch.Tensor:
         """Word, position and type vectors, and rows without meaning at the end."""
+        import torch
         from torch.nn.functional import embedding
+
+        def looked_up(numbers: Sequence[Sequence[int]], table: torch.Tensor) -> torch.Tensor:
+            return embedding(torch.from_numpy(end_to_end(numbers)).to(table.device), table)
 
         places = [range(len(text)) for text in ids]
         parts = self._body.embeddings
-        device = parts.word_embeddings.weight.device
-        words = embedding(_flat(ids).to(device), parts.word_embeddings.weight)
-        positions = embedding(_flat(places).to(device), parts.position_embeddings.weight)
+        words = looked_up(ids, parts.word_embeddings.weight)
+        positions = looked_up(places, parts.position_embeddings.weight)
         kinds = parts.token_type_embeddings.weight
-        kind = kinds[0] if types is None else embedding(_flat(types).to(device), kinds)
+        kind = kinds[0] if types is None else looked_up(types, kinds)
         made = self._norm(words + positions + kind, parts.LayerNorm)
         return self._dropped(made, parts.dropout).to(self._dtype)
 
@@ -144,23 +145,3 @@ class Unpadded:
         return (
             drop(hidden, dropout.p, training=True) if self._body.training and dropout.p else hidden
         )
-
-
-def _flat(rows: Any) -> torch.Tensor:
-    """The numbers of all rows end to end, filled up with zeros to a usual count of rows."""
-    import torch
-
-    count = sum(map(len, rows))
-    flat = np.zeros(-(-count // ROUND_ROWS) * ROUND_ROWS, np.int64)
-    flat[:count] = np.fromiter((number for row in rows for number in row), np.int64, count)
-    return torch.from_numpy(flat)
-
-
-def _blocks(ids: list[list[int]]) -> list[tuple[slice, int]]:
-    """Rows of the token matrix that hold neighbouring texts of one length, and that length."""
-    made, start = [], 0
-    for length, texts in groupby(map(len, ids)):
-        stop = start + length * sum(1 for _ in texts)
-        made.append((slice(start, stop), length))
-        start = stop
-    return made

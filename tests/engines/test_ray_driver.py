@@ -32,6 +32,8 @@ def killed_after(lines, *words):
     arguments = [sys.executable, str(WORKER), *map(str, words)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
         told = [process.stdout.readline() for _ in range(lines)]
+        # Looking at its children takes a while, in which it could come to its end.
+        process.send_signal(signal.SIGSTOP)
         children = psutil.Process(process.pid).children(recursive=True)
         titles = {child.pid: _title(child) for child in children}
         process.send_signal(signal.SIGKILL)

@@ -126,16 +126,21 @@ def _head(code: Code) -> ir.Function:
     return function
 
 
+def _row(code: Code, unit: _Unit, first: ir.Value, number: int) -> ir.Value:
+    """The row ``first + number``; behind the end of the text, its last one again."""
+    b = code.builder
+    row, last = b.add(first, whole(number)), b.sub(unit.length, whole(1))
+    return b.select(b.icmp_signed("<", row, last), row, last)
+
+
 def _turn_keys(code: Code, unit: _Unit) -> None:
     """Turn the keys on their side, sixteen at a time."""
     b = code.builder
-    last = b.sub(unit.length, whole(1))
     with loop(code, unit.padded, LANES) as token:
         places = []
         for number in range(LANES):
-            row = b.add(token.index, whole(number))
             # Columns behind the end of the text are never used, but are worked on.
-            row = b.select(b.icmp_signed("<", row, last), row, last)
+            row = _row(code, unit, token.index, number)
             places.append(code.at(unit.key, b.mul(row, unit.row)))
             code.fetch_early(code.at(places[-1], code.row_bytes))
         for word in range(0, code.words, LANES):
@@ -158,10 +163,8 @@ def _fetch(code: Code, unit: _Unit, first: ir.Value) -> list[ir.Value]:
     """Put the next queries by; behind the end of the text, the last one again."""
     b = code.builder
     rows = []
-    last = b.sub(unit.length, whole(1))
     for number in range(QUERIES):
-        row = b.add(first, whole(number))
-        row = b.select(b.icmp_signed("<", row, last), row, last)
+        row = _row(code, unit, first, number)
         place = code.at(unit.query, b.mul(row, unit.row))
         code.fetch_early(code.at(place, code.row_bytes))
         for half, numbers in enumerate(code.halves(code.load(place, code.row))):
