@@ -67,7 +67,7 @@ def has_bf16_products() -> bool:
 
 
 def _has_int8_products() -> bool:
-    from sbert_cluster.encoder.products import Int8Product
+    from sbert_cluster.encoder.products.operators import Int8Product
 
     return Int8Product.is_available()
 

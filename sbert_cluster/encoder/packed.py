@@ -7,7 +7,6 @@ lengths goes away, and so do the masks (Reimers & Gurevych 2019, section 7, take
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,9 +18,8 @@ from sbert_cluster.encoder.checkpoint import Checkpoint
 from sbert_cluster.encoder.device import Place, torch_dtype
 from sbert_cluster.encoder.heap import keep_freed_memory
 from sbert_cluster.encoder.pooling import load_dense, pool
-from sbert_cluster.encoder.products import Product, best_products
-from sbert_cluster.encoder.weights import Layer, Linear, Stack, load_stack
-from sbert_cluster.options import Precision
+from sbert_cluster.encoder.products import MakeProduct, Product, best_products
+from sbert_cluster.encoder.weights import Layer, Norm, Stack, load_stack
 
 if TYPE_CHECKING:
     import torch
@@ -33,13 +31,13 @@ class _Products:
 
     qkv: Product
     out: Product
-    attention_norm: Linear
+    attention_norm: Norm
     up: Product
     down: Product
-    output_norm: Linear
+    output_norm: Norm
 
     @classmethod
-    def of(cls, layer: Layer, product: Callable[[Linear, str], Product], stack: Stack) -> _Products:
+    def of(cls, layer: Layer, product: MakeProduct, stack: Stack) -> _Products:
         """Make the products of a layer."""
         qkv, out, up, down = (
             product(linear, stack.activation)
@@ -64,8 +62,7 @@ class PackedBody:
             keep_freed_memory()
         dtype = torch_dtype(place.precision)
         self._stack = load_stack(checkpoint, dtype, place.device)
-        int8 = place.precision is Precision.INT8
-        product = best_products(dtype, place.device, self._stack.activation, int8=int8)
+        product = best_products(place.precision, dtype, place.device, self._stack.activation)
         self._layers = [_Products.of(layer, product, self._stack) for layer in self._stack.layers]
         # The products have their own copy of the weights, laid out for their kernels.
         self._stack = replace(self._stack, layers=())
@@ -114,18 +111,12 @@ class PackedBody:
         )
         words = self._stack.words[torch.from_numpy(flat).to(self._device)]
         places = self._stack.positions[torch.from_numpy(positions).to(self._device)]
-        return self._norm(words + places, self._stack.embedding_norm)
+        return self._stack.embedding_norm(words + places)
 
     def _apply(
         self, layer: _Products, hidden: torch.Tensor, blocks: list[tuple[slice, int]]
     ) -> torch.Tensor:
         """One layer. Shapes: (tokens, width) in and out."""
         mixed = self._attend(layer.qkv(hidden), blocks)
-        hidden = self._norm(layer.out.added(mixed, hidden), layer.attention_norm)
-        inner = layer.up.activated(hidden)
-        return self._norm(layer.down.added(inner, hidden), layer.output_norm)
-
-    def _norm(self, hidden: torch.Tensor, norm: Linear) -> torch.Tensor:
-        from torch.nn.functional import layer_norm
-
-        return layer_norm(hidden, norm.bias.shape, norm.weight, norm.bias, self._stack.epsilon)
+        hidden = layer.out.normed(mixed, hidden, layer.attention_norm)
+        return layer.down.normed(layer.up.activated(hidden), hidden, layer.output_norm)

@@ -91,16 +91,31 @@ class Linear:
 
 
 @dataclass(frozen=True)
+class Norm:
+    """A layer norm (Ba et al. 2016). Shapes: (width,) twice."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    epsilon: float
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Of each row. Shape: (rows, width) in and out."""
+        from torch.nn.functional import layer_norm
+
+        return layer_norm(x, self.bias.shape, self.weight, self.bias, self.epsilon)
+
+
+@dataclass(frozen=True)
 class Layer:
     """One transformer layer (post-norm)."""
 
     qkv: Linear
     """Query, key and value in one product; outputs = 3 × width."""
     out: Linear
-    attention_norm: Linear
+    attention_norm: Norm
     up: Linear
     down: Linear
-    output_norm: Linear
+    output_norm: Norm
 
 
 @dataclass(frozen=True)
@@ -111,14 +126,12 @@ class Stack:
     """Shape: (vocabulary, width)."""
     positions: torch.Tensor
     """Shape: (positions, width); position 0 first, the type of the first segment added."""
-    embedding_norm: Linear
+    embedding_norm: Norm
     layers: tuple[Layer, ...]
     distance_bias: torch.Tensor | None
     """MPNet only. Shape: (buckets, heads)."""
     heads: int
     """Attention heads."""
-    epsilon: float
-    """Of every layer norm."""
     activation: str
     """``gelu``, ``gelu_new`` or ``relu``."""
 
@@ -151,14 +164,14 @@ def load_stack(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Stack
     count = int(config.get("num_hidden_layers", config.get("n_layers", 0)))
     width = int(config.get("hidden_size", config.get("dim", 0)))
     inner = int(config.get("intermediate_size", config.get("hidden_dim", 0)))
+    epsilon = float(config.get("layer_norm_eps", 1e-12))
     return Stack(
         words=tensors.get("embeddings.word_embeddings.weight", (config["vocab_size"], width)),
         positions=_positions(tensors, checkpoint.architecture, config),
-        embedding_norm=tensors.linear("embeddings.LayerNorm", (width,)),
-        layers=tuple(_layer(tensors, names.of(n), width, inner) for n in range(count)),
+        embedding_norm=tensors.norm("embeddings.LayerNorm", width, epsilon),
+        layers=tuple(_layer(tensors, names.of(n), width, inner, epsilon) for n in range(count)),
         distance_bias=tensors.find("encoder.relative_attention_bias.weight"),
         heads=int(config.get("num_attention_heads", config.get("n_heads", 12))),
-        epsilon=float(config.get("layer_norm_eps", 1e-12)),
         activation=str(config.get("hidden_act", config.get("activation"))),
     )
 
@@ -172,7 +185,7 @@ def _positions(tensors: _Tensors, architecture: str, config: dict[str, Any]) -> 
     return table if types is None else table + types[0]
 
 
-def _layer(tensors: _Tensors, names: Names, width: int, inner: int) -> Layer:
+def _layer(tensors: _Tensors, names: Names, width: int, inner: int, epsilon: float) -> Layer:
     import torch
 
     square = (width, width)
@@ -180,10 +193,10 @@ def _layer(tensors: _Tensors, names: Names, width: int, inner: int) -> Layer:
     return Layer(
         qkv=Linear(torch.cat([p.weight for p in parts]), torch.cat([p.bias for p in parts])),
         out=tensors.linear(names.out, square),
-        attention_norm=tensors.linear(names.attention_norm, (width,)),
+        attention_norm=tensors.norm(names.attention_norm, width, epsilon),
         up=tensors.linear(names.up, (inner, width)),
         down=tensors.linear(names.down, (width, inner)),
-        output_norm=tensors.linear(names.output_norm, (width,)),
+        output_norm=tensors.norm(names.output_norm, width, epsilon),
     )
 
 
@@ -220,6 +233,11 @@ class _Tensors:
     def linear(self, name: str, shape: tuple[int, ...]) -> Linear:
         """A weight and its bias."""
         return Linear(self.get(f"{name}.weight", shape), self.get(f"{name}.bias", shape[:1]))
+
+    def norm(self, name: str, width: int, epsilon: float) -> Norm:
+        """A layer norm."""
+        shape = (width,)
+        return Norm(self.get(f"{name}.weight", shape), self.get(f"{name}.bias", shape), epsilon)
 
     def _misfit(self, reason: str) -> ModelError:
         return ModelError(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sbert_cluster.encoder.attention import Attention, fused
-from sbert_cluster.encoder.weights import Linear, Stack
+from sbert_cluster.encoder.weights import Norm, Stack
 
 TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 2e-2}
 
@@ -105,7 +105,7 @@ def test_the_same_by_torch_alone(monkeypatch, size, dtype):
     """Long texts, and processors without the instructions: torch's own operator."""
     none = torch.zeros(3 * size, dtype=dtype)
     words = torch.zeros(5, 3 * size, dtype=dtype)
-    stack = Stack(words, words, Linear(none, none), (), None, 3, 1e-12, "gelu")
+    stack = Stack(words, words, Norm(none, none, 1e-12), (), None, 3, "gelu")
     lengths = [200, 150, 150, 9, 9, 9, 4]
     qkv = random_rows([*lengths, 7], 3 * size, dtype)
     blocks = [(slice(0, 200), 200), (slice(200, 500), 150), (slice(500, 527), 9)]

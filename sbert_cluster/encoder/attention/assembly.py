@@ -17,10 +17,12 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from sbert_cluster.encoder.attention.language import (
+from sbert_cluster.encoder.language import (
     F32,
+    I32,
     I64,
     LANES,
+    NOTHING,
     POINTER,
     VECTOR,
     WORDS,
@@ -30,6 +32,7 @@ from sbert_cluster.encoder.attention.language import (
     loop,
     whole,
 )
+from sbert_cluster.encoder.team import lines
 
 QUERIES = 4
 """Queries that are worked on together."""
@@ -43,14 +46,12 @@ int64[texts]. units: texts × heads / some. some: heads of a unit. next, thread:
 first. scratch: ``room`` bytes a thread, on a cache line. factor: of the scores, with log2(e).
 """
 
-_LINE = 64
-
 
 def scratch_bytes(size: int, longest: int) -> int:
     """Scratch that a thread needs: queries, then scores, keys and values of the longest text."""
     padded = -(-longest // LANES) * LANES
     needed = 4 * (QUERIES * size + padded * (QUERIES + 2 * size))
-    return -(-needed // _LINE) * _LINE
+    return lines(needed)
 
 
 def kernel(size: int, *, half: bool) -> str:
@@ -62,9 +63,47 @@ def kernel(size: int, *, half: bool) -> str:
     """
     module = ir.Module()
     module.triple = ""
-    code = Code(module, ir.IRBuilder(), size, half)
+    code = _Code(module, ir.IRBuilder(), size, half)
     _attend(code, _head(code))
     return str(module)
+
+
+@dataclass
+class _Code(Code):
+    """A builder that knows the size of a head and its number format."""
+
+    size: int
+    half: bool
+
+    @property
+    def numbers(self) -> int:
+        """Numbers in a word."""
+        return 2 if self.half else 1
+
+    @property
+    def words(self) -> int:
+        """Words of a head."""
+        return self.size // self.numbers
+
+    @property
+    def row(self) -> ir.VectorType:
+        """One head of one token."""
+        return ir.VectorType(I32, self.words)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of it."""
+        return 4 * self.words
+
+    def halves(self, words: ir.Value) -> list[ir.Value]:
+        """The numbers of words as float32: all first ones, all second ones."""
+        b, kind = self.builder, ir.VectorType(F32, words.type.count)
+        if not self.half:
+            return [b.bitcast(words, kind)]
+        # A bfloat16 is the upper half of the float32 of the same value.
+        first = b.shl(words, filled(words.type, 16))
+        second = b.and_(words, filled(words.type, 0xFFFF0000))
+        return [b.bitcast(first, kind), b.bitcast(second, kind)]
 
 
 @dataclass
@@ -93,10 +132,10 @@ class _Unit:
     """The same in bytes."""
 
 
-def _head(code: Code) -> ir.Function:
+def _head(code: _Code) -> ir.Function:
     """Attention of one head of one text."""
     kinds = [POINTER] * 4 + [I64] * 3 + [F32, POINTER]
-    kind = ir.FunctionType(ir.VoidType(), kinds)
+    kind = ir.FunctionType(NOTHING, kinds)
     function = ir.Function(code.module, kind, "head")
     function.linkage = "internal"
     b = code.builder
@@ -121,19 +160,19 @@ def _head(code: Code) -> ir.Function:
             for number, piece in enumerate(pieces):
                 to = code.at(out, b.mul(place, out_row))
                 step = number * LANES * 4 // code.numbers
-                code.write(code.at(to, step), b.fmul(piece, share))
+                code.write(code.at(to, step), b.fmul(piece, share), half=code.half)
     b.ret_void()
     return function
 
 
-def _row(code: Code, unit: _Unit, first: ir.Value, number: int) -> ir.Value:
+def _row(code: _Code, unit: _Unit, first: ir.Value, number: int) -> ir.Value:
     """The row ``first + number``; behind the end of the text, its last one again."""
     b = code.builder
     row, last = b.add(first, whole(number)), b.sub(unit.length, whole(1))
     return b.select(b.icmp_signed("<", row, last), row, last)
 
 
-def _turn_keys(code: Code, unit: _Unit) -> None:
+def _turn_keys(code: _Code, unit: _Unit) -> None:
     """Turn the keys on their side, sixteen at a time."""
     b = code.builder
     with loop(code, unit.padded, LANES) as token:
@@ -150,16 +189,19 @@ def _turn_keys(code: Code, unit: _Unit) -> None:
                 b.store(column, code.at(line, token.index, 4), align=4)
 
 
-def _widen_values(code: Code, unit: _Unit) -> None:
+def _widen_values(code: _Code, unit: _Unit) -> None:
     """Put the values by, as float32."""
     b = code.builder
     with loop(code, unit.length, 1) as token:
         place = code.at(unit.value, b.mul(token.index, unit.row))
         code.fetch_early(code.at(place, code.row_bytes))
-        b.store(code.read(place), code.at(unit.values, token.index, 4 * code.size), align=4)
+        for step in range(0, code.size, LANES):
+            numbers = code.read(code.at(place, step * 4 // code.numbers), half=code.half)
+            to = code.at(code.at(unit.values, token.index, 4 * code.size), 4 * step)
+            b.store(numbers, to, align=4)
 
 
-def _fetch(code: Code, unit: _Unit, first: ir.Value) -> list[ir.Value]:
+def _fetch(code: _Code, unit: _Unit, first: ir.Value) -> list[ir.Value]:
     """Put the next queries by; behind the end of the text, the last one again."""
     b = code.builder
     rows = []
@@ -175,7 +217,7 @@ def _fetch(code: Code, unit: _Unit, first: ir.Value) -> list[ir.Value]:
     return rows
 
 
-def _score(code: Code, unit: _Unit) -> list[ir.Value]:
+def _score(code: _Code, unit: _Unit) -> list[ir.Value]:
     """Scores of all keys; returns the highest of each query, sixteen candidates each."""
     b = code.builder
     most: Sequence[ir.Value] = [filled(VECTOR, float("-inf"))] * QUERIES
@@ -187,7 +229,7 @@ def _score(code: Code, unit: _Unit) -> list[ir.Value]:
     return list(most)
 
 
-def _score_some(code: Code, unit: _Unit, keys: Loop, count: int) -> list[ir.Value]:
+def _score_some(code: _Code, unit: _Unit, keys: Loop, count: int) -> list[ir.Value]:
     """Scores of ``count`` vectors of keys; returns the highest of each query so far."""
     b = code.builder
     here = code.at(unit.keys, keys.index, 4)
@@ -223,15 +265,14 @@ def _score_some(code: Code, unit: _Unit, keys: Loop, count: int) -> list[ir.Valu
     return most
 
 
-def _scores_of(code: Code, unit: _Unit, query: int) -> ir.Value:
+def _scores_of(code: _Code, unit: _Unit, query: int) -> ir.Value:
     return code.at(unit.scores, unit.line, query)
 
 
-def _weigh(code: Code, unit: _Unit, most: list[ir.Value]) -> list[ir.Value]:
+def _weigh(code: _Code, unit: _Unit, most: list[ir.Value]) -> list[ir.Value]:
     """Scores become weights 2^(score - highest); returns the sum of each query's."""
     b = code.builder
-    highest = [code.call(f"llvm.vector.reduce.fmax.v{LANES}f32", F32, m) for m in most]
-    tops = [code.splat(value) for value in highest]
+    tops = [code.splat(code.largest(value)) for value in most]
     zeros = [filled(VECTOR, 0.0)] * QUERIES
     with loop(code, unit.padded, LANES, zeros) as keys:
         sums = []
@@ -242,11 +283,10 @@ def _weigh(code: Code, unit: _Unit, most: list[ir.Value]) -> list[ir.Value]:
             b.store(weight, code.at(line, keys.index, 4), align=4)
             sums.append(b.fadd(keys.carried[query], weight))
         keys.becomes = sums
-    add = f"llvm.vector.reduce.fadd.v{LANES}f32"
-    return [code.call(add, F32, ir.Constant(F32, 0.0), x, loose=True) for x in keys.carried]
+    return [code.total(x) for x in keys.carried]
 
 
-def _mix(code: Code, unit: _Unit) -> list[list[ir.Value]]:
+def _mix(code: _Code, unit: _Unit) -> list[list[ir.Value]]:
     """The weighted sum of all values for each query, in vectors."""
     pieces = code.size // LANES
     zeros = [filled(VECTOR, 0.0)] * (QUERIES * pieces)
@@ -263,9 +303,9 @@ def _mix(code: Code, unit: _Unit) -> list[list[ir.Value]]:
     return [list(token.carried[q * pieces : (q + 1) * pieces]) for q in range(QUERIES)]
 
 
-def _attend(code: Code, head: ir.Function) -> None:
+def _attend(code: _Code, head: ir.Function) -> None:
     """The function that each thread runs."""
-    function = ir.Function(code.module, ir.FunctionType(ir.VoidType(), [POINTER]), "attend")
+    function = ir.Function(code.module, ir.FunctionType(NOTHING, [POINTER]), "attend")
     b = code.builder
     b.position_at_end(function.append_basic_block("entry"))
     names = [*POINTERS, *NUMBERS, "factor"]

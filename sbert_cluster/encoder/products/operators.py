@@ -1,36 +1,22 @@
-"""Matrix products with what follows them, in the fastest way that this build of torch offers.
+"""Matrix products with what follows them, by torch's operators.
 
-A layer is four products, and between them only a bias, an activation or a residual. oneDNN can lay
-a weight out once for its kernels and apply these while a result is still in the cache. Torch's own
-compiler reaches it by operators that are not public, so they are tried out before they are relied
-on; where they are missing or give other numbers, plain public operators do the same work.
+oneDNN can lay a weight out once for its kernels and apply an activation or a residual while a
+result is still in the cache. Torch's own compiler reaches it by operators that are not public, so
+they are tried out before they are relied on; where they are missing or give other numbers, plain
+public operators do the same work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from sbert_cluster.encoder.weights import Linear
+from sbert_cluster.encoder.weights import Linear, Norm
 
 if TYPE_CHECKING:
     import torch
 
 TYPICAL_ROWS = 2_048
 """Rows for which oneDNN lays a weight out; others work as well."""
-
-
-class Product(Protocol):
-    """x ↦ x Wᵀ + b, with the steps that may follow. Shape: (rows, inputs) → (rows, outputs)."""
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """The product."""
-
-    def activated(self, x: torch.Tensor) -> torch.Tensor:
-        """The product, then the activation."""
-
-    def added(self, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-        """The product plus ``residual``, of the shape of the result."""
 
 
 class PlainProduct:
@@ -63,9 +49,9 @@ class PlainProduct:
             return relu(y)
         return gelu(y, approximate="tanh" if self._activation == "gelu_new" else "none")
 
-    def added(self, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-        """The product plus ``residual``."""
-        return self(x).add_(residual)
+    def normed(self, x: torch.Tensor, residual: torch.Tensor, norm: Norm) -> torch.Tensor:
+        """The product plus ``residual``, then the layer norm."""
+        return norm(self(x).add_(residual))
 
 
 class OneDnnProduct:
@@ -97,11 +83,10 @@ class OneDnnProduct:
         y: torch.Tensor = fused(x, self._weight, self._bias, self._name, [], self._kind)
         return y
 
-    def added(self, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-        """The product plus ``residual``."""
+    def normed(self, x: torch.Tensor, residual: torch.Tensor, norm: Norm) -> torch.Tensor:
+        """The product plus ``residual``, then the layer norm."""
         fused = self._ops._linear_pointwise.binary
-        y: torch.Tensor = fused(x, residual, self._weight, self._bias, "add")
-        return y
+        return norm(fused(x, residual, self._weight, self._bias, "add"))
 
 
 class Int8Product:
@@ -152,9 +137,9 @@ class Int8Product:
         """The product, then the activation."""
         return self._rest.activate(self(x))
 
-    def added(self, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-        """The product plus ``residual``."""
-        return self(x).add_(residual)
+    def normed(self, x: torch.Tensor, residual: torch.Tensor, norm: Norm) -> torch.Tensor:
+        """The product plus ``residual``, then the layer norm."""
+        return norm(self(x).add_(residual))
 
 
 def _to_int8(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -168,23 +153,7 @@ def _to_int8(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return (x / scale).round_().to(torch.int8), scale
 
 
-def best_products(
-    dtype: torch.dtype, device: str, activation: str, *, int8: bool = False
-) -> Callable[[Linear, str], Product]:
-    """The fastest kind of product that works here.
-
-    Args:
-        dtype: Of the weights.
-        device: Where they lie.
-        activation: The one that will be used.
-        int8: Whether products are of integers.
-    """
-    if int8:
-        return Int8Product
-    return OneDnnProduct if device == "cpu" and _fused_works(dtype, activation) else PlainProduct
-
-
-def _fused_works(dtype: torch.dtype, activation: str) -> bool:
+def fused_works(dtype: torch.dtype, activation: str) -> bool:
     """Whether oneDNN's operators are there and agree with the public ones on random numbers."""
     import torch
 
@@ -196,13 +165,14 @@ def _fused_works(dtype: torch.dtype, activation: str) -> bool:
     with torch.inference_mode():
         linear = Linear(random(48, 32), random(48))
         x, residual = random(7, 32), random(7, 48)
+        norm = Norm(random(48), random(48), 1e-12)
         plain = PlainProduct(linear, activation)
         try:
             fused = OneDnnProduct(linear, activation)
             pairs = (
                 (fused(x), plain(x)),
                 (fused.activated(x), plain.activated(x)),
-                (fused.added(x, residual), plain.added(x, residual)),
+                (fused.normed(x, residual, norm), plain.normed(x, residual, norm)),
             )
         # A missing operator is an AttributeError, a changed one a RuntimeError or TypeError.
         except (AttributeError, RuntimeError, TypeError, NotImplementedError):

@@ -1,4 +1,4 @@
-"""Words for writing LLVM's language: vectors, two number formats, loops."""
+"""Words for writing LLVM's language: vectors of sixteen numbers, bfloat16, loops."""
 
 from __future__ import annotations
 
@@ -13,10 +13,23 @@ LANES = 16
 """Numbers that are worked on together."""
 
 
-I16, I32, I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
-F32, _BYTE, POINTER = ir.FloatType(), ir.IntType(8), ir.PointerType()
+class _BFloat(ir.types.Type):  # type: ignore[misc]
+    """LLVM's bfloat, which llvmlite has no name for."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat)
+
+    def __hash__(self) -> int:
+        return hash(_BFloat)
+
+
+I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+F32, POINTER, NOTHING = ir.FloatType(), ir.PointerType(), ir.VoidType()
 VECTOR, WORDS = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES)
-_SHORTS = ir.VectorType(I16, LANES)
+HALVES = ir.VectorType(_BFloat(), LANES)
 
 # 2^f = Σ (f ln 2)^k / k!; with |f| ≤ 1/2 the terms left out are below 2e-7.
 _POWERS = [log(2) ** k / factorial(k) for k in range(7)]
@@ -28,33 +41,11 @@ class Code:
 
     module: ir.Module
     builder: ir.IRBuilder
-    size: int
-    half: bool
-
-    @property
-    def numbers(self) -> int:
-        """Numbers in a word."""
-        return 2 if self.half else 1
-
-    @property
-    def words(self) -> int:
-        """Words of a head."""
-        return self.size // self.numbers
-
-    @property
-    def row(self) -> ir.VectorType:
-        """One head of one token."""
-        return ir.VectorType(I32, self.words)
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of it."""
-        return 4 * self.words
 
     def at(self, base: ir.Value, index: ir.Value | int, step: int = 1) -> ir.Value:
         """The address ``index · step`` bytes behind another."""
         place = whole(index) if isinstance(index, int) else index
-        return self.builder.gep(base, [self.builder.mul(place, whole(step))], source_etype=_BYTE)
+        return self.builder.gep(base, [self.builder.mul(place, whole(step))], source_etype=I8)
 
     def load(self, place: ir.Value, kind: ir.Type, align: int = 4) -> ir.Value:
         """A value in memory."""
@@ -63,7 +54,7 @@ class Code:
     def fetch_early(self, place: ir.Value) -> None:
         """Tell the processor that a line of memory will be read soon; it may lie anywhere."""
         kinds = [ir.Constant(I32, value) for value in (0, 3, 1)]
-        self.call("llvm.prefetch.p0", ir.VoidType(), place, *kinds)
+        self.call("llvm.prefetch.p0", NOTHING, place, *kinds)
 
     def splat(self, value: ir.Value) -> ir.Value:
         """A vector of one value."""
@@ -86,8 +77,12 @@ class Code:
         """The larger of each two."""
         return self.call(f"llvm.maxnum.v{LANES}f32", VECTOR, x, y)
 
+    def smaller(self, x: ir.Value, y: ir.Value) -> ir.Value:
+        """The smaller of each two."""
+        return self.call(f"llvm.minnum.v{LANES}f32", VECTOR, x, y)
+
     def power(self, x: ir.Value) -> ir.Value:
-        """2 to the x, for x ≤ 0; what would be smaller than any normal number is the smallest."""
+        """2 to the x, for x ≤ 126; what would be smaller than any normal number is the smallest."""
         b = self.builder
         x = self.larger(x, filled(VECTOR, -126.0))
         nearest = self.call(f"llvm.rint.v{LANES}f32", VECTOR, x)
@@ -111,34 +106,34 @@ class Code:
                     rows[to] = self.builder.shuffle_vector(*pair, ir.Constant(WORDS, chosen))
         return rows
 
-    def halves(self, words: ir.Value) -> list[ir.Value]:
-        """The numbers of words as float32: all first ones, all second ones."""
-        b, kind = self.builder, ir.VectorType(F32, words.type.count)
-        if not self.half:
-            return [b.bitcast(words, kind)]
-        # A bfloat16 is the upper half of the float32 of the same value.
-        first = b.shl(words, filled(words.type, 16))
-        second = b.and_(words, filled(words.type, 0xFFFF0000))
-        return [b.bitcast(first, kind), b.bitcast(second, kind)]
+    def narrowed(self, x: ir.Value) -> ir.Value:
+        """Sixteen numbers as bfloat16, rounded to the nearest, halves to even."""
+        return self.builder.fptrunc(x, HALVES)
 
-    def read(self, place: ir.Value) -> ir.Value:
-        """One head of one token, as float32."""
-        if not self.half:
-            return self.load(place, ir.VectorType(F32, self.size))
-        ints = ir.VectorType(I32, self.size)
-        wide = self.builder.zext(self.load(place, ir.VectorType(I16, self.size), 2), ints)
-        wide = self.builder.shl(wide, filled(ints, 16))
-        return self.builder.bitcast(wide, ir.VectorType(F32, self.size))
-
-    def write(self, place: ir.Value, x: ir.Value) -> None:
-        """Sixteen numbers in their format, rounded to the nearest, halves to even."""
+    def widened(self, x: ir.Value) -> ir.Value:
+        """Sixteen bfloat16 as float32: each is the upper half of the float32 of its value."""
         b = self.builder
-        if self.half:
-            bits = b.bitcast(x, WORDS)
-            odd = b.and_(b.lshr(bits, filled(WORDS, 16)), filled(WORDS, 1))
-            rounded = b.lshr(b.add(bits, b.add(odd, filled(WORDS, 0x7FFF))), filled(WORDS, 16))
-            x = b.trunc(rounded, _SHORTS)
-        b.store(x, place, align=2)
+        words = b.zext(b.bitcast(x, ir.VectorType(I16, LANES)), WORDS)
+        return b.bitcast(b.shl(words, filled(WORDS, 16)), VECTOR)
+
+    def read(self, place: ir.Value, *, half: bool) -> ir.Value:
+        """Sixteen numbers, bfloat16 or float32, as float32."""
+        if not half:
+            return self.load(place, VECTOR)
+        return self.widened(self.load(place, HALVES, 2))
+
+    def write(self, place: ir.Value, x: ir.Value, *, half: bool) -> None:
+        """Write sixteen numbers as bfloat16 or float32."""
+        self.builder.store(self.narrowed(x) if half else x, place, align=2)
+
+    def total(self, x: ir.Value) -> ir.Value:
+        """The sum of sixteen numbers."""
+        kind = f"llvm.vector.reduce.fadd.v{LANES}f32"
+        return self.call(kind, F32, ir.Constant(F32, 0.0), x, loose=True)
+
+    def largest(self, x: ir.Value) -> ir.Value:
+        """The largest of sixteen numbers."""
+        return self.call(f"llvm.vector.reduce.fmax.v{LANES}f32", F32, x)
 
 
 def whole(value: int) -> ir.Constant:

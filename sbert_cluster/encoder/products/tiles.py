@@ -1,0 +1,204 @@
+"""Products by the tile unit of Intel's processors (AMX), with what follows them in one kernel.
+
+The unit multiplies bfloat16 thirty times as fast as the other units multiply float32. So float32
+goes there in parts: a number is the sum of a bfloat16, another one for what is left, and a rest of
+2⁻¹⁷ of it, and the product is that of the first parts, plus the two of a first and a second part
+(Henry, Tang & Heinecke 2019, "Leveraging the bfloat16 Artificial Intelligence Datatype for
+Higher-Precision Computations", section 2). Sums are of float32 throughout.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sbert_cluster.encoder import team
+from sbert_cluster.encoder.weights import Linear, Norm
+from sbert_cluster.machine_code import compiled, features
+from sbert_cluster.options import Precision
+
+if TYPE_CHECKING:
+    import torch
+
+    from sbert_cluster.encoder.products.assembly import Shape
+
+_NARROW = 128
+"""Inputs below which a product of float32 takes a third part: it averages over few errors, and
+costs little."""
+_NEEDS = {
+    Precision.FP32: {"amx-tile", "amx-bf16", "avx512f", "avx512bf16"},
+    Precision.BF16: {"amx-tile", "amx-bf16", "avx512f", "avx512bf16"},
+    Precision.INT8: {"amx-tile", "amx-int8", "avx512f", "avx512bf16"},
+}
+_UNIT = 32
+"""Rows, and columns, that are worked on together."""
+
+
+def is_available(precision: Precision) -> bool:
+    """Whether this processor, its system and this torch let the kernel run."""
+    needs = _NEEDS.get(precision)
+    return needs is not None and features() >= needs and _is_permitted() and team.is_there()
+
+
+def fits(linear: Linear, precision: Precision) -> bool:
+    """Whether a weight divides into whole tiles."""
+    outputs, inputs = linear.weight.shape
+    return outputs % _UNIT == 0 and inputs % (64 if precision is Precision.INT8 else 32) == 0
+
+
+class TileProduct:
+    """By our own kernel, on a CPU.
+
+    Int8: each row of x and of W is scaled so that its largest value becomes 127 and rounded; a text
+    gets the same vector whatever else is in its batch.
+
+    Args:
+        linear: Weight and bias, in the type of what lies between products.
+        activation: ``gelu``, ``gelu_new`` or ``relu``.
+        precision: One that :func:`is_available`.
+    """
+
+    def __init__(self, linear: Linear, activation: str, precision: Precision) -> None:
+        import torch
+
+        self._outputs, self._inputs = linear.weight.shape
+        self._precision, self._activation = precision, activation
+        weight = linear.weight.float()
+        self._scales = weight.new_ones(self._outputs)
+        if precision is Precision.INT8:
+            self._scales = weight.abs().amax(1).clamp_(min=1e-8) / 127
+            parts = [(weight / self._scales[:, None]).round_().to(torch.int8)]
+        else:
+            parts = _split(weight, _parts(precision, self._inputs))
+        self._weight = _as_tiles(parts)
+        self._bias = linear.bias.float().contiguous()
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """The product."""
+        return self._run(x, "")
+
+    def activated(self, x: torch.Tensor) -> torch.Tensor:
+        """The product, then the activation."""
+        return self._run(x, self._activation)
+
+    def normed(self, x: torch.Tensor, residual: torch.Tensor, norm: Norm) -> torch.Tensor:
+        """The product plus ``residual``, then the layer norm."""
+        return self._run(x, "norm", residual, norm)
+
+    def _run(
+        self,
+        x: torch.Tensor,
+        ending: str,
+        residual: torch.Tensor | None = None,
+        norm: Norm | None = None,
+    ) -> torch.Tensor:
+        import torch
+
+        from sbert_cluster.encoder.products.assembly import Shape
+
+        rows = len(x)
+        if rows % _UNIT:
+            x, residual = _filled_up(x), None if residual is None else _filled_up(residual)
+        x = x.contiguous()
+        shape = Shape(
+            inputs=self._inputs,
+            outputs=self._outputs,
+            half=x.dtype == torch.bfloat16,
+            parts=_parts(self._precision, self._inputs),
+            int8=self._precision is Precision.INT8,
+            ending=ending,
+            epsilon=norm.epsilon if norm else 0.0,
+        )
+        kind, function = _kernel(shape)
+        made = x.new_empty(len(x), self._outputs)
+        scratch = team.Scratch(shape.room)
+        held = {"x": x, "weight": self._weight, "bias": self._bias, "scales": self._scales}
+        if residual is not None and norm is not None:
+            held["residual"] = residual.contiguous()
+            held["gamma"], held["beta"] = norm.weight.float(), norm.bias.float()
+        task = kind(
+            **{name: tensor.data_ptr() for name, tensor in held.items()},
+            out=made.data_ptr(),
+            scratch=scratch.address,
+            config=_tile_shapes().ctypes.data,
+            units=len(x) // _UNIT,
+            room=shape.room,
+        )
+        team.run(function, task)
+        return made[:rows]
+
+
+def _parts(precision: Precision, inputs: int) -> int:
+    """Parts that a number is split into."""
+    if precision is not Precision.FP32:
+        return 1
+    return 3 if inputs < _NARROW else 2
+
+
+def _split(weight: torch.Tensor, parts: int) -> list[torch.Tensor]:
+    """bfloat16 tensors whose sum is ``weight``, nearly; each is what the ones before leave."""
+    import torch
+
+    found = []
+    for _ in range(parts):
+        found.append(weight.to(torch.bfloat16))
+        weight = weight - found[-1].float()
+    return found
+
+
+def _as_tiles(parts: list[torch.Tensor]) -> torch.Tensor:
+    """The weight as the unit reads it: a panel of 32 outputs after the other, two tiles a step.
+
+    A line of a tile holds 4 bytes (2 bfloat16, 4 int8) of neighbouring inputs for each of 16
+    outputs.
+    """
+    import torch
+
+    outputs, inputs = parts[0].shape
+    each = 4 // parts[0].element_size()
+    whole = torch.stack(parts)
+    # Dimensions: part, panel, half of the panel, output, step, line, neighbour.
+    whole = whole.view(len(parts), outputs // 32, 2, 16, inputs // (16 * each), 16, each)
+    return whole.permute(1, 4, 0, 2, 5, 3, 6).contiguous()
+
+
+def _filled_up(x: torch.Tensor) -> torch.Tensor:
+    """With rows of zeros, up to whole units."""
+    from torch.nn.functional import pad
+
+    return pad(x, (0, 0, 0, -len(x) % _UNIT))
+
+
+@cache
+def _kernel(shape: Shape) -> tuple[Any, int]:
+    """The type of its task, and its address."""
+    from sbert_cluster.encoder.products.assembly import NUMBERS, POINTERS, kernel
+
+    engine = compiled(kernel(shape), improved=True)
+    return team.task_type(POINTERS, NUMBERS), engine.get_function_address("multiply")
+
+
+@cache
+def _tile_shapes() -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    """Eight tiles of 16 lines of 64 bytes, as ``ldtilecfg`` reads them."""
+    config = np.zeros(64, np.uint8)
+    config[0] = 1
+    config[16:32].view(np.uint16)[:] = 64
+    config[48:56] = 16
+    return config
+
+
+@cache
+def _is_permitted() -> bool:
+    """Whether Linux lets this process use tiles; it has to be asked once."""
+    if not sys.platform.startswith("linux"):
+        return False
+    arch_prctl, request, tile_data = 158, 0x1023, 18
+    try:
+        return int(ctypes.CDLL(None).syscall(arch_prctl, request, tile_data)) == 0
+    except (OSError, AttributeError):
+        return False
