@@ -1,10 +1,11 @@
 """The kernel of products in LLVM's language: tiles, then what follows, in one pass.
 
-A unit of work is 32 rows of x. They meet the weight a panel of 32 outputs at a time: four tiles of
-16 × 16 sums, to which every step adds the products of two tiles of x and two of the weight. The
-sums go through memory, since nothing else can read a tile. What follows them (bias, activation or
-norm, rounding) is done a few rows at a time while the tile unit works on the next panel, or for a
-norm, which needs whole rows, on the next unit; so it costs hardly any time of its own.
+A unit of work is 32 rows of x, or twice as many. They meet the weight a panel of 32 outputs at a
+time: four tiles of 16 × 16 sums, to which every step adds the products of two tiles of x and two of
+the weight. The sums go through memory, since nothing else can read a tile. What follows them (bias,
+activation or norm, rounding) is done a few rows at a time while the tile unit works on the next
+panel, or for a norm, which needs whole rows, on the next unit; so it costs hardly any time of its
+own.
 
 The weight streams through once for each unit, so it is read with the hint that it need not stay in
 the first cache, which x and the sums fill.
@@ -71,6 +72,19 @@ class Shape:
     epsilon: float
 
     @property
+    def blocks(self) -> int:
+        """Blocks of 32 rows in a unit.
+
+        A weight in parts does not stay in the second cache, so a panel that came serves two.
+        """
+        return 2 if self.parts > 1 else 1
+
+    @property
+    def rows(self) -> int:
+        """Rows of a unit."""
+        return _ROWS * self.blocks
+
+    @property
     def step(self) -> int:
         """Inputs of a step: a line of a tile."""
         return 64 if self.int8 else 32
@@ -101,7 +115,7 @@ class Shape:
         return self.ending == "norm"
 
     @property
-    def tiles_bytes(self) -> int:
+    def block_bytes(self) -> int:
         """Of 32 rows of x, as tiles."""
         return 0 if self.as_it_is else self.steps * self.parts * _PAIR
 
@@ -113,12 +127,18 @@ class Shape:
     @property
     def sums_bytes(self) -> int:
         """Of all sums that are kept at a time."""
-        return _ROWS * self.line_bytes
+        return (self.rows if self.is_norm else _ROWS) * self.line_bytes
 
     @property
     def room(self) -> int:
         """Bytes of scratch for a thread: x; sums and scales, two of each; rows; tile shapes."""
-        return lines(self.tiles_bytes + 2 * self.sums_bytes + 2 * 128 + 2 * self.row_room + 64)
+        sums = 2 * (self.sums_bytes + self.scales_bytes)
+        return lines(self.blocks * self.block_bytes + sums + 2 * self.row_room + 64)
+
+    @property
+    def scales_bytes(self) -> int:
+        """Of the scales of a unit's rows."""
+        return 4 * self.rows
 
     @property
     def row_room(self) -> int:
@@ -166,9 +186,9 @@ class _Task:
         thread = b.atomic_rmw("add", place["thread"], whole(1), "monotonic")
         own = code.at(values["scratch"], b.mul(thread, code.load(place["room"], I64, 8)))
         self.tiles = own
-        self.sums = code.at(own, shape.tiles_bytes)
+        self.sums = code.at(own, shape.blocks * shape.block_bytes)
         self.row_scales = code.at(self.sums, 2 * shape.sums_bytes)
-        self.nowhere = code.at(self.row_scales, 2 * 128)
+        self.nowhere = code.at(self.row_scales, 2 * shape.scales_bytes)
         self.row = code.at(self.nowhere, shape.row_room)
         self.before = code.at(self.row, shape.row_room)
 
@@ -224,7 +244,7 @@ def _multiply(code: _Code, argument: ir.Value) -> None:
             _norm_unit(code, task, pending, unit)
         else:
             _plain_unit(code, task, pending, unit)
-    with loop(code, whole(_ROWS), 1) as row:
+    with loop(code, whole(shape.rows if shape.is_norm else _ROWS), 1) as row:
         if shape.is_norm:
             _finish_norm(code, task, pending, row.index)
         else:
@@ -249,28 +269,30 @@ def _units(code: _Code, task: _Task) -> Iterator[ir.Value]:
 
 
 def _plain_unit(code: _Code, task: _Task, pending: _Pending, unit: ir.Value) -> None:
-    """All panels of 32 rows; rows of one are finished while the next is multiplied."""
+    """All panels of the rows; those of one block are finished while the next is multiplied."""
     b, shape = code.builder, code.shape
-    tiles, gap = _prepare(code, task, unit, task.row_scales)
-    out = code.at(task.out, unit, _ROWS * shape.outputs * shape.number)
+    _prepare(code, task, unit, task.row_scales)
+    gap = shape.outputs * shape.number
+    out = code.at(task.out, unit, shape.rows * gap)
     rows = -(-_ROWS // shape.steps)
-    with loop(code, whole(shape.panels), 1) as panel:
+    with loop(code, whole(shape.panels), 1) as panel, loop(code, whole(shape.blocks), 1) as block:
         sums = code.at(task.sums, pending.other(), shape.sums_bytes)
+        x = _block(code, task, unit, block.index)
         for register in range(4):
             code.tile("tilezero", register)
         with loop(code, whole(shape.steps), 1) as step:
-            _add_products(code, task, (tiles, gap), panel.index, step.index)
+            _add_products(code, task, x, panel.index, step.index)
             for number in range(rows):
                 row = b.add(b.mul(step.index, whole(rows)), whole(number))
-                _finish_plain(code, pending, _at_most(code, row))
+                _finish_plain(code, pending, _at_most(code, row, _ROWS))
         _store_sums(code, sums)
         pending.put(
             sums=sums,
-            row_scales=task.row_scales,
-            out=code.at(out, panel.index, _ROWS * shape.number),
+            row_scales=code.at(task.row_scales, block.index, 4 * _ROWS),
+            out=code.at(code.at(out, block.index, _ROWS * gap), panel.index, _ROWS * shape.number),
             bias=code.at(task.bias, panel.index, 4 * _ROWS),
             scales=code.at(task.scales, panel.index, 4 * _ROWS),
-            gap=whole(shape.outputs * shape.number),
+            gap=whole(gap),
         )
     if shape.int8:
         # The next unit's rows have other scales.
@@ -280,60 +302,72 @@ def _plain_unit(code: _Code, task: _Task, pending: _Pending, unit: ir.Value) -> 
 
 
 def _norm_unit(code: _Code, task: _Task, pending: _Pending, unit: ir.Value) -> None:
-    """All panels of 32 rows; rows of the unit before are finished meanwhile."""
+    """All panels of the rows; rows of the unit before are finished meanwhile."""
     b, shape = code.builder, code.shape
     which = pending.other()
     sums = code.at(task.sums, which, shape.sums_bytes)
-    row_scales = code.at(task.row_scales, which, 128)
-    tiles, gap = _prepare(code, task, unit, row_scales)
+    row_scales = code.at(task.row_scales, which, shape.scales_bytes)
+    _prepare(code, task, unit, row_scales)
     rows = min(-(-_ROWS // shape.panels), shape.steps)
-    with loop(code, whole(shape.panels), 1) as panel:
+    with loop(code, whole(shape.panels), 1) as panel, loop(code, whole(shape.blocks), 1) as block:
+        x = _block(code, task, unit, block.index)
+        turn = b.add(b.mul(panel.index, whole(shape.blocks)), block.index)
         for register in range(4):
             code.tile("tilezero", register)
         for number in range(rows):
-            row = b.add(b.mul(panel.index, whole(rows)), whole(number))
-            _finish_norm(code, task, pending, _at_most(code, row))
+            row = b.add(b.mul(turn, whole(rows)), whole(number))
+            _finish_norm(code, task, pending, _at_most(code, row, shape.rows))
             start, stop = (shape.steps * k // rows for k in (number, number + 1))
             with loop(code, whole(stop), 1, start=whole(start)) as step:
-                _add_products(code, task, (tiles, gap), panel.index, step.index)
-        _store_sums(code, code.at(sums, panel.index, 4 * _ROWS))
+                _add_products(code, task, x, panel.index, step.index)
+        block_sums = code.at(sums, block.index, _ROWS * shape.line_bytes)
+        _store_sums(code, code.at(block_sums, panel.index, 4 * _ROWS))
     # Of few panels each would have to finish more rows than it has steps.
-    with loop(code, whole(_ROWS), 1, start=whole(min(_ROWS, rows * shape.panels))) as row:
+    finished = min(shape.rows, rows * shape.panels * shape.blocks)
+    with loop(code, whole(shape.rows), 1, start=whole(finished)) as row:
         _finish_norm(code, task, pending, row.index)
     size = shape.outputs * shape.number
     pending.put(
         sums=sums,
         row_scales=row_scales,
-        out=code.at(task.out, unit, _ROWS * size),
-        residual=code.at(task.residual, unit, _ROWS * size),
+        out=code.at(task.out, unit, shape.rows * size),
+        residual=code.at(task.residual, unit, shape.rows * size),
         gap=whole(size),
     )
 
 
-def _at_most(code: _Code, row: ir.Value) -> ir.Value:
+def _at_most(code: _Code, row: ir.Value, rows: int) -> ir.Value:
     """Rows are finished as often as it takes to finish all; the last one more than once."""
-    b, last = code.builder, whole(_ROWS - 1)
+    b, last = code.builder, whole(rows - 1)
     return b.select(b.icmp_signed("<", row, last), row, last)
 
 
-def _prepare(
-    code: _Code, task: _Task, unit: ir.Value, row_scales: ir.Value
-) -> tuple[ir.Value, ir.Value]:
-    """32 rows of x as tiles: where they begin, and the bytes from one line to the next."""
+def _prepare(code: _Code, task: _Task, unit: ir.Value, row_scales: ir.Value) -> None:
+    """Rows of x as tiles, where they are not read as they are."""
     b, shape = code.builder, code.shape
-    size = shape.inputs * shape.number
-    x = code.at(task.x, unit, _ROWS * size)
     if shape.as_it_is:
-        return x, whole(size)
-    with loop(code, whole(_ROWS), 1) as row:
+        return
+    size = shape.inputs * shape.number
+    x = code.at(task.x, unit, shape.rows * size)
+    with loop(code, whole(shape.rows), 1) as row:
         come = code.at(x, row.index, size)
-        half = code.at(task.tiles, b.lshr(row.index, whole(4)), _TILE)
+        block = code.at(task.tiles, b.lshr(row.index, whole(5)), shape.block_bytes)
+        half = code.at(block, b.and_(b.lshr(row.index, whole(4)), whole(1)), _TILE)
         to = code.at(half, b.and_(row.index, whole(15)), 64)
         if shape.int8:
             _round_row(code, come, to, code.at(row_scales, row.index, 4))
         else:
             _split_row(code, come, to)
-    return task.tiles, whole(64)
+
+
+def _block(code: _Code, task: _Task, unit: ir.Value, block: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """32 rows of x: where they begin, and the bytes from one line of a tile to the next."""
+    b, shape = code.builder, code.shape
+    if not shape.as_it_is:
+        return code.at(task.tiles, block, shape.block_bytes), whole(64)
+    size = shape.inputs * shape.number
+    row = b.add(b.mul(unit, whole(shape.blocks)), block)
+    return code.at(task.x, row, _ROWS * size), whole(size)
 
 
 def _round_row(code: _Code, come: ir.Value, to: ir.Value, scale: ir.Value) -> None:

@@ -34,8 +34,8 @@ _NEEDS = {
     Precision.BF16: {"amx-tile", "amx-bf16", "avx512f", "avx512bf16"},
     Precision.INT8: {"amx-tile", "amx-int8", "avx512f", "avx512bf16"},
 }
-_UNIT = 32
-"""Rows, and columns, that are worked on together."""
+_PANEL = 32
+"""Outputs that are worked on together."""
 
 
 def is_available(precision: Precision) -> bool:
@@ -47,7 +47,7 @@ def is_available(precision: Precision) -> bool:
 def fits(linear: Linear, precision: Precision) -> bool:
     """Whether a weight divides into whole tiles."""
     outputs, inputs = linear.weight.shape
-    return outputs % _UNIT == 0 and inputs % (64 if precision is Precision.INT8 else 32) == 0
+    return outputs % _PANEL == 0 and inputs % (64 if precision is Precision.INT8 else 32) == 0
 
 
 class TileProduct:
@@ -101,9 +101,6 @@ class TileProduct:
         from sbert_cluster.encoder.products.assembly import Shape
 
         rows = len(x)
-        if rows % _UNIT:
-            x, residual = _filled_up(x), None if residual is None else _filled_up(residual)
-        x = x.contiguous()
         shape = Shape(
             inputs=self._inputs,
             outputs=self._outputs,
@@ -113,6 +110,10 @@ class TileProduct:
             ending=ending,
             epsilon=norm.epsilon if norm else 0.0,
         )
+        if rows % shape.rows:
+            x = _filled_up(x, shape.rows)
+            residual = None if residual is None else _filled_up(residual, shape.rows)
+        x = x.contiguous()
         kind, function = _kernel(shape)
         made = x.new_empty(len(x), self._outputs)
         scratch = team.Scratch(shape.room)
@@ -125,7 +126,7 @@ class TileProduct:
             out=made.data_ptr(),
             scratch=scratch.address,
             config=_tile_shapes().ctypes.data,
-            units=len(x) // _UNIT,
+            units=len(x) // shape.rows,
             room=shape.room,
         )
         team.run(function, task)
@@ -162,15 +163,15 @@ def _as_tiles(parts: list[torch.Tensor]) -> torch.Tensor:
     each = 4 // parts[0].element_size()
     whole = torch.stack(parts)
     # Dimensions: part, panel, half of the panel, output, step, line, neighbour.
-    whole = whole.view(len(parts), outputs // 32, 2, 16, inputs // (16 * each), 16, each)
+    whole = whole.view(len(parts), outputs // _PANEL, 2, 16, inputs // (16 * each), 16, each)
     return whole.permute(1, 4, 0, 2, 5, 3, 6).contiguous()
 
 
-def _filled_up(x: torch.Tensor) -> torch.Tensor:
+def _filled_up(x: torch.Tensor, unit: int) -> torch.Tensor:
     """With rows of zeros, up to whole units."""
     from torch.nn.functional import pad
 
-    return pad(x, (0, 0, 0, -len(x) % _UNIT))
+    return pad(x, (0, 0, 0, -len(x) % unit))
 
 
 @cache
