@@ -34,7 +34,7 @@ from sbert_cluster.encoder.language import (
     whole,
 )
 from sbert_cluster.encoder.products.activations import activated
-from sbert_cluster.encoder.team import lines
+from sbert_cluster.encoder.products.shape import PAIR, ROWS, TILE, Shape
 
 POINTERS = (
     "x", "weight", "bias", "scales", "out", "residual", "gamma", "beta", "scratch", "config",
@@ -47,103 +47,8 @@ beta: float32. config: of the tiles. scratch: ``room`` bytes a thread, on a cach
 thread: counters, 0 at first.
 """
 
-_ROWS = 32
-_TILE = 1_024
-_PAIR = 2 * _TILE
-"""Bytes of two tiles: 32 rows of x, or 32 outputs, in one step."""
 _UNROLLED = 4
 """Vectors of a row that are summed side by side, where the row allows."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """All that the kernel is made for."""
-
-    inputs: int
-    outputs: int
-    half: bool
-    """Whether x, residual and result are bfloat16 rather than float32."""
-    parts: int
-    """Parts that a number is split into."""
-    int8: bool
-    """Whether products are of bytes; x is rounded to them here."""
-    ending: str
-    """``norm``, an activation, or nothing."""
-    epsilon: float
-
-    @property
-    def blocks(self) -> int:
-        """Blocks of 32 rows in a unit.
-
-        A weight in parts does not stay in the second cache, so a panel that came serves two.
-        """
-        return 2 if self.parts > 1 else 1
-
-    @property
-    def rows(self) -> int:
-        """Rows of a unit."""
-        return _ROWS * self.blocks
-
-    @property
-    def step(self) -> int:
-        """Inputs of a step: a line of a tile."""
-        return 64 if self.int8 else 32
-
-    @property
-    def steps(self) -> int:
-        """Steps from the first input to the last."""
-        return self.inputs // self.step
-
-    @property
-    def panels(self) -> int:
-        """Panels of 32 outputs."""
-        return self.outputs // _ROWS
-
-    @property
-    def number(self) -> int:
-        """Bytes of a number outside."""
-        return 2 if self.half else 4
-
-    @property
-    def as_it_is(self) -> bool:
-        """Whether x can be read as tiles where it lies."""
-        return self.half and not self.int8
-
-    @property
-    def is_norm(self) -> bool:
-        """Whether whole rows are needed."""
-        return self.ending == "norm"
-
-    @property
-    def block_bytes(self) -> int:
-        """Of 32 rows of x, as tiles."""
-        return 0 if self.as_it_is else self.steps * self.parts * _PAIR
-
-    @property
-    def line_bytes(self) -> int:
-        """From one row of sums to the next."""
-        return 4 * (self.outputs if self.is_norm else _ROWS)
-
-    @property
-    def sums_bytes(self) -> int:
-        """Of all sums that are kept at a time."""
-        return (self.rows if self.is_norm else _ROWS) * self.line_bytes
-
-    @property
-    def room(self) -> int:
-        """Bytes of scratch for a thread: x; sums and scales, two of each; rows; tile shapes."""
-        sums = 2 * (self.sums_bytes + self.scales_bytes)
-        return lines(self.blocks * self.block_bytes + sums + 2 * self.row_room + 64)
-
-    @property
-    def scales_bytes(self) -> int:
-        """Of the scales of a unit's rows."""
-        return 4 * self.rows
-
-    @property
-    def row_room(self) -> int:
-        """Of one row as float32, or of a panel's."""
-        return max(4 * self.outputs, 4 * _ROWS)
 
 
 def kernel(shape: Shape) -> str:
@@ -244,7 +149,7 @@ def _multiply(code: _Code, argument: ir.Value) -> None:
             _norm_unit(code, task, pending, unit)
         else:
             _plain_unit(code, task, pending, unit)
-    with loop(code, whole(shape.rows if shape.is_norm else _ROWS), 1) as row:
+    with loop(code, whole(shape.rows if shape.is_norm else ROWS), 1) as row:
         if shape.is_norm:
             _finish_norm(code, task, pending, row.index)
         else:
@@ -274,7 +179,7 @@ def _plain_unit(code: _Code, task: _Task, pending: _Pending, unit: ir.Value) -> 
     _prepare(code, task, unit, task.row_scales)
     gap = shape.outputs * shape.number
     out = code.at(task.out, unit, shape.rows * gap)
-    rows = -(-_ROWS // shape.steps)
+    rows = -(-ROWS // shape.steps)
     with loop(code, whole(shape.panels), 1) as panel, loop(code, whole(shape.blocks), 1) as block:
         sums = code.at(task.sums, pending.other(), shape.sums_bytes)
         x = _block(code, task, unit, block.index)
@@ -284,19 +189,19 @@ def _plain_unit(code: _Code, task: _Task, pending: _Pending, unit: ir.Value) -> 
             _add_products(code, task, x, panel.index, step.index)
             for number in range(rows):
                 row = b.add(b.mul(step.index, whole(rows)), whole(number))
-                _finish_plain(code, pending, _at_most(code, row, _ROWS))
+                _finish_plain(code, pending, _at_most(code, row, ROWS))
         _store_sums(code, sums)
         pending.put(
             sums=sums,
-            row_scales=code.at(task.row_scales, block.index, 4 * _ROWS),
-            out=code.at(code.at(out, block.index, _ROWS * gap), panel.index, _ROWS * shape.number),
-            bias=code.at(task.bias, panel.index, 4 * _ROWS),
-            scales=code.at(task.scales, panel.index, 4 * _ROWS),
+            row_scales=code.at(task.row_scales, block.index, 4 * ROWS),
+            out=code.at(code.at(out, block.index, ROWS * gap), panel.index, ROWS * shape.number),
+            bias=code.at(task.bias, panel.index, 4 * ROWS),
+            scales=code.at(task.scales, panel.index, 4 * ROWS),
             gap=whole(gap),
         )
     if shape.int8:
         # The next unit's rows have other scales.
-        with loop(code, whole(_ROWS), 1) as row:
+        with loop(code, whole(ROWS), 1) as row:
             _finish_plain(code, pending, row.index)
         pending.put(out=task.nowhere, gap=whole(0))
 
@@ -308,7 +213,7 @@ def _norm_unit(code: _Code, task: _Task, pending: _Pending, unit: ir.Value) -> N
     sums = code.at(task.sums, which, shape.sums_bytes)
     row_scales = code.at(task.row_scales, which, shape.scales_bytes)
     _prepare(code, task, unit, row_scales)
-    rows = min(-(-_ROWS // shape.panels), shape.steps)
+    rows = min(-(-ROWS // shape.panels), shape.steps)
     with loop(code, whole(shape.panels), 1) as panel, loop(code, whole(shape.blocks), 1) as block:
         x = _block(code, task, unit, block.index)
         turn = b.add(b.mul(panel.index, whole(shape.blocks)), block.index)
@@ -320,8 +225,8 @@ def _norm_unit(code: _Code, task: _Task, pending: _Pending, unit: ir.Value) -> N
             start, stop = (shape.steps * k // rows for k in (number, number + 1))
             with loop(code, whole(stop), 1, start=whole(start)) as step:
                 _add_products(code, task, x, panel.index, step.index)
-        block_sums = code.at(sums, block.index, _ROWS * shape.line_bytes)
-        _store_sums(code, code.at(block_sums, panel.index, 4 * _ROWS))
+        block_sums = code.at(sums, block.index, ROWS * shape.line_bytes)
+        _store_sums(code, code.at(block_sums, panel.index, 4 * ROWS))
     # Of few panels each would have to finish more rows than it has steps.
     finished = min(shape.rows, rows * shape.panels * shape.blocks)
     with loop(code, whole(shape.rows), 1, start=whole(finished)) as row:
@@ -352,7 +257,7 @@ def _prepare(code: _Code, task: _Task, unit: ir.Value, row_scales: ir.Value) -> 
     with loop(code, whole(shape.rows), 1) as row:
         come = code.at(x, row.index, size)
         block = code.at(task.tiles, b.lshr(row.index, whole(5)), shape.block_bytes)
-        half = code.at(block, b.and_(b.lshr(row.index, whole(4)), whole(1)), _TILE)
+        half = code.at(block, b.and_(b.lshr(row.index, whole(4)), whole(1)), TILE)
         to = code.at(half, b.and_(row.index, whole(15)), 64)
         if shape.int8:
             _round_row(code, come, to, code.at(row_scales, row.index, 4))
@@ -367,7 +272,7 @@ def _block(code: _Code, task: _Task, unit: ir.Value, block: ir.Value) -> tuple[i
         return code.at(task.tiles, block, shape.block_bytes), whole(64)
     size = shape.inputs * shape.number
     row = b.add(b.mul(unit, whole(shape.blocks)), block)
-    return code.at(task.x, row, _ROWS * size), whole(size)
+    return code.at(task.x, row, ROWS * size), whole(size)
 
 
 def _round_row(code: _Code, come: ir.Value, to: ir.Value, scale: ir.Value) -> None:
@@ -386,7 +291,7 @@ def _round_row(code: _Code, come: ir.Value, to: ir.Value, scale: ir.Value) -> No
             place = code.at(code.at(come, step.index, 4 * gap), quarter * gap)
             x = b.fmul(code.read(place, half=shape.half), factor)
             rounded = b.fptosi(code.call("llvm.rint.v16f32", VECTOR, x), WORDS)
-            line = code.at(code.at(to, step.index, _PAIR), quarter * LANES)
+            line = code.at(code.at(to, step.index, PAIR), quarter * LANES)
             b.store(b.trunc(rounded, ir.VectorType(I8, LANES)), line, align=LANES)
 
 
@@ -397,10 +302,10 @@ def _split_row(code: _Code, come: ir.Value, to: ir.Value) -> None:
     with loop(code, whole(shape.steps), 1) as step:
         for half in range(2):
             x = code.read(code.at(code.at(come, step.index, 2 * gap), half * gap), half=shape.half)
-            line = code.at(code.at(to, step.index, shape.parts * _PAIR), 2 * LANES * half)
+            line = code.at(code.at(to, step.index, shape.parts * PAIR), 2 * LANES * half)
             for part in range(shape.parts):
                 rounded = code.narrowed(x)
-                b.store(rounded, code.at(line, part * _PAIR), align=2 * LANES)
+                b.store(rounded, code.at(line, part * PAIR), align=2 * LANES)
                 x = b.fsub(x, code.widened(rounded))
 
 
@@ -418,18 +323,18 @@ def _add_products(
     """
     shape = code.shape
     start, gap = rows
-    x = code.at(start, step, 64 if shape.as_it_is else shape.parts * _PAIR)
-    panels = code.at(task.weight, panel, shape.steps * shape.parts * _PAIR)
-    weight = code.at(panels, step, shape.parts * _PAIR)
+    x = code.at(start, step, 64 if shape.as_it_is else shape.parts * PAIR)
+    panels = code.at(task.weight, panel, shape.steps * shape.parts * PAIR)
+    weight = code.at(panels, step, shape.parts * PAIR)
     multiply = "tdpbssd" if shape.int8 else "tdpbf16ps"
 
     def read_x(register: int, part: int) -> None:
-        first = code.at(x, part * _PAIR)
+        first = code.at(x, part * PAIR)
         place = first if register == 4 else code.at(first, gap, LANES)
         code.tile("tileloadd64", register, place, gap)
 
     def read_weight(register: int, part: int) -> None:
-        place = code.at(weight, part * _PAIR + (register - 6) * _TILE)
+        place = code.at(weight, part * PAIR + (register - 6) * TILE)
         code.tile("tileloaddt164", register, place, whole(64))
 
     for part in range(shape.parts):

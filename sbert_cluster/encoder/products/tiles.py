@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sbert_cluster.encoder import team
+from sbert_cluster.encoder.products.shape import Shape
 from sbert_cluster.encoder.weights import Linear, Norm
 from sbert_cluster.machine_code import compiled, features
 from sbert_cluster.options import Precision
@@ -24,7 +25,6 @@ from sbert_cluster.options import Precision
 if TYPE_CHECKING:
     import torch
 
-    from sbert_cluster.encoder.products.assembly import Shape
 
 _NARROW = 128
 """Inputs below which a product of float32 takes a third part: it averages over few errors, and
@@ -97,8 +97,6 @@ class TileProduct:
         norm: Norm | None = None,
     ) -> torch.Tensor:
         import torch
-
-        from sbert_cluster.encoder.products.assembly import Shape
 
         rows = len(x)
         shape = Shape(
