@@ -34,6 +34,9 @@ HALVES = ir.VectorType(_BFloat(), LANES)
 # 2^f = Σ (f ln 2)^k / k!; with |f| ≤ 1/2 the terms left out are below 2e-7.
 _POWERS = [log(2) ** k / factorial(k) for k in range(7)]
 
+# 2^f for 0 ≤ f < 1; fitted so that the largest relative error is the smallest.
+_ROUGH_POWERS = (0.999925222, 0.695833472, 0.226067356, 0.0780243815)
+
 
 @dataclass
 class Code:
@@ -92,6 +95,18 @@ class Code:
             y = self.fused(y, part, filled(VECTOR, coefficient))
         exponent = b.shl(b.fptosi(nearest, WORDS), filled(WORDS, 23))
         return b.bitcast(b.add(b.bitcast(y, WORDS), exponent), VECTOR)
+
+    def rough_power(self, x: ir.Value) -> ir.Value:
+        """2 to the x, to within 1e-4 of it; less than the rounding to bfloat16 takes."""
+        none, all_lanes = filled(VECTOR, 0.0), ir.Constant(I16, -1)
+        current = ir.Constant(I32, 4)
+        down = ir.Constant(I32, 1)
+        reduce, scale = (f"llvm.x86.avx512.mask.{name}.ps.512" for name in ("reduce", "scalef"))
+        part = self.call(reduce, VECTOR, x, down, none, all_lanes, current)
+        y = filled(VECTOR, _ROUGH_POWERS[-1])
+        for coefficient in reversed(_ROUGH_POWERS[:-1]):
+            y = self.fused(y, part, filled(VECTOR, coefficient))
+        return self.call(scale, VECTOR, y, x, none, all_lanes, current)
 
     def turned(self, rows: Sequence[ir.Value]) -> list[ir.Value]:
         """Sixteen rows of sixteen words as columns: one bit of row and lane swaps at a time."""

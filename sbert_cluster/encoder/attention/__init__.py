@@ -27,11 +27,8 @@ class Attention:
         self._biases: dict[int, torch.Tensor] = {}
         words = stack.words
         size = words.shape[1] // stack.heads
-        self._fused = (
-            words.device.type == "cpu"
-            and self._table is None
-            and fused.is_available(size, words.dtype)
-        )
+        here = words.device.type == "cpu" and self._table is None
+        self._longest = fused.longest(size, words.dtype) if here else 0
 
     def __call__(self, qkv: torch.Tensor, blocks: list[tuple[slice, int]]) -> torch.Tensor:
         """Attend.
@@ -46,13 +43,13 @@ class Attention:
         """
         mixed = qkv.new_empty(len(qkv), qkv.shape[1] // 3)
         mixed[blocks[-1][0].stop :] = 0
-        short = [b for b in blocks if self._fused and b[1] <= fused.LONGEST]
+        short = [block for block in blocks if block[1] <= self._longest]
         if short:
             parts = [np.arange(rows.start, rows.stop, length) for rows, length in short]
             lengths = np.repeat([length for _, length in short], list(map(len, parts)))
             fused.attend(qkv, mixed, np.concatenate(parts), lengths, self._heads)
         for rows, length in blocks:
-            if not self._fused or length > fused.LONGEST:
+            if length > self._longest:
                 self._attend_alike(qkv[rows], mixed[rows], length)
         return mixed
 

@@ -9,17 +9,13 @@ Higher-Precision Computations", section 2). Sums are of float32 throughout.
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from sbert_cluster.encoder import team
+from sbert_cluster.encoder import amx, team
 from sbert_cluster.encoder.products.shape import Shape
 from sbert_cluster.encoder.weights import Linear, Norm
-from sbert_cluster.machine_code import compiled, features
+from sbert_cluster.machine_code import compiled
 from sbert_cluster.options import Precision
 
 if TYPE_CHECKING:
@@ -29,19 +25,16 @@ if TYPE_CHECKING:
 _NARROW = 128
 """Inputs below which a product of float32 takes a third part: it averages over few errors, and
 costs little."""
-_NEEDS = {
-    Precision.FP32: {"amx-tile", "amx-bf16", "avx512f", "avx512bf16"},
-    Precision.BF16: {"amx-tile", "amx-bf16", "avx512f", "avx512bf16"},
-    Precision.INT8: {"amx-tile", "amx-int8", "avx512f", "avx512bf16"},
-}
+_KIND = {Precision.FP32: "bf16", Precision.BF16: "bf16", Precision.INT8: "int8"}
+"""Number formats that the kernel knows, and that of the tiles."""
 _PANEL = 32
 """Outputs that are worked on together."""
 
 
 def is_available(precision: Precision) -> bool:
     """Whether this processor, its system and this torch let the kernel run."""
-    needs = _NEEDS.get(precision)
-    return needs is not None and features() >= needs and _is_permitted() and team.is_there()
+    kind = _KIND.get(precision)
+    return kind is not None and amx.is_there(kind) and team.is_there()
 
 
 def fits(linear: Linear, precision: Precision) -> bool:
@@ -123,7 +116,7 @@ class TileProduct:
             **{name: tensor.data_ptr() for name, tensor in held.items()},
             out=made.data_ptr(),
             scratch=scratch.address,
-            config=_tile_shapes().ctypes.data,
+            config=amx.tile_shapes().ctypes.data,
             units=len(x) // shape.rows,
             room=shape.room,
         )
@@ -179,25 +172,3 @@ def _kernel(shape: Shape) -> tuple[Any, int]:
 
     engine = compiled(kernel(shape), improved=True)
     return team.task_type(POINTERS, NUMBERS), engine.get_function_address("multiply")
-
-
-@cache
-def _tile_shapes() -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """Eight tiles of 16 lines of 64 bytes, as ``ldtilecfg`` reads them."""
-    config = np.zeros(64, np.uint8)
-    config[0] = 1
-    config[16:32].view(np.uint16)[:] = 64
-    config[48:56] = 16
-    return config
-
-
-@cache
-def _is_permitted() -> bool:
-    """Whether Linux lets this process use tiles; it has to be asked once."""
-    if not sys.platform.startswith("linux"):
-        return False
-    arch_prctl, request, tile_data = 158, 0x1023, 18
-    try:
-        return int(ctypes.CDLL(None).syscall(arch_prctl, request, tile_data)) == 0
-    except (OSError, AttributeError):
-        return False
