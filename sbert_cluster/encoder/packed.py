@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from sbert_cluster.encoder.attention import Attention
 from sbert_cluster.encoder.blocks import blocks_of_like_length, end_to_end
 from sbert_cluster.encoder.checkpoint import Checkpoint
@@ -104,14 +102,10 @@ class PackedBody:
         """Word and position vectors, and rows without meaning at the end. Shape: (rows, width)."""
         import torch
 
-        flat = end_to_end(ids)
-        positions = np.zeros_like(flat)
-        positions[: blocks[-1][0].stop] = np.concatenate(
-            [np.tile(np.arange(n), (rows.stop - rows.start) // n) for rows, n in blocks]
-        )
-        words = self._stack.words[torch.from_numpy(flat).to(self._device)]
-        places = self._stack.positions[torch.from_numpy(positions).to(self._device)]
-        return self._stack.embedding_norm(words + places)
+        words = self._stack.words[torch.from_numpy(end_to_end(ids)).to(self._device)]
+        for rows, length in blocks:
+            words[rows].view(-1, length, words.shape[1]).add_(self._stack.positions[:length])
+        return self._stack.embedding_norm(words)
 
     def _apply(
         self, layer: _Products, hidden: torch.Tensor, blocks: list[tuple[slice, int]]
