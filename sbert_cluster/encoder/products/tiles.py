@@ -150,12 +150,12 @@ def _as_tiles(parts: list[torch.Tensor]) -> torch.Tensor:
     """
     import torch
 
-    outputs, inputs = parts[0].shape
-    each = 4 // parts[0].element_size()
-    whole = torch.stack(parts)
-    # Dimensions: part, panel, half of the panel, output, step, line, neighbour.
-    whole = whole.view(len(parts), outputs // _PANEL, 2, 16, inputs // (16 * each), 16, each)
-    return whole.permute(1, 4, 0, 2, 5, 3, 6).contiguous()
+    # In words, of which a line has one for each output: many times as fast as number by number.
+    whole = torch.stack(parts).view(torch.int32)
+    outputs, words = whole.shape[1:]
+    # Dimensions: part, panel, half of the panel, output, step, line.
+    whole = whole.view(len(parts), outputs // _PANEL, 2, 16, words // 16, 16)
+    return whole.permute(1, 4, 0, 2, 5, 3).contiguous()
 
 
 def _filled_up(x: torch.Tensor, unit: int) -> torch.Tensor:
