@@ -41,6 +41,12 @@ class Settings:
     """Times that each contender runs."""
     device: str = "cpu"
     """``cpu`` or ``cuda``."""
+    only: tuple[str, ...] = ()
+    """Parts of names of races that are run; the others stay as recorded. Empty: all are run."""
+
+    def wants(self, race: str) -> bool:
+        """Whether a race is to be run."""
+        return not self.only or any(part in race for part in self.only)
 
 
 @dataclass(frozen=True)
@@ -205,6 +211,15 @@ def save(
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, default=float)
     path.write_text(text + "\n", encoding="utf-8")
     return path
+
+
+def recorded(name: str) -> dict[str, Any]:
+    """The results of a benchmark that are kept so far; empty where there are none."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return {}
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["results"]
+    return found
 
 
 def print_report(report: Report) -> None:
