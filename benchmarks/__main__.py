@@ -15,6 +15,7 @@ BENCHMARKS = {
     "crossencoder": "the most similar pair of 10,000 sentences: a cross-encoder's hours and ours",
     "pairs": "every pair above a threshold: torch, FAISS, usearch, sentence-transformers",
     "fast": "texts to pairs: in full, with --fast, SemHash, sentence-transformers",
+    "student": "rows that a static student leaves to be read, on unseen headlines",
     "search": "the rows nearest to one query among 1,000,000: FAISS flat, numpy",
     "engines": "Ray as an engine against one machine: pairs, encoding, two nodes, memory",
     "scale": "10 million rows and more: the schedule, measured and simulated",

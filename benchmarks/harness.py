@@ -139,7 +139,8 @@ def draw_growth(
         style: dict[str, Any] = (
             {"linewidth": 2.6, "color": "#1b6ca8"}
             if name == ours
-            else {"linewidth": 1.2, "color": f"C{number}"}
+            # C0 is blue as well.
+            else {"linewidth": 1.2, "color": f"C{number or 7}"}
         )
         axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=name, **style)
     axes.set(xscale="log", yscale="log", xlabel="headlines", ylabel="seconds (2 cores)")
