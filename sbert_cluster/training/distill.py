@@ -213,7 +213,8 @@ class _Urn:
         if not len(self._ends):
             return self._ends
         places = np.searchsorted(self._edges, random.random(count) * self._edges[-1], "right")
-        return self._ends[np.minimum(places, len(self._ends) - 1)]
+        drawn: Rows = self._ends[np.minimum(places, len(self._ends) - 1)]
+        return drawn
 
 
 def _similar(targets: Vectors, lowest: float, seed: int) -> _Urn:
