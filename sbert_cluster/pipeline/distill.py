@@ -27,7 +27,7 @@ from sbert_cluster.training.distill import Recipe, train_table
 from sbert_cluster.training.saving import write_settings
 from sbert_cluster.types import Corpus, RunManifest, Vectors
 
-MOST_ROWS = 100_000
+MOST_ROWS = 200_000
 """Texts that the teacher reads, unless told otherwise."""
 _HELD_OUT = 0.2
 """Share of them that only measures."""
@@ -79,7 +79,7 @@ def distill(
     """
     check_names("distill", shared)
     if rows < 1:
-        raise UsageError(f"--rows {rows} is below 1", "Try 100000.")
+        raise UsageError(f"--rows {rows} is below 1", f"Try {MOST_ROWS}.")
     target, watch = Path(output), Stopwatch("read", "encode", "train", "measure", "write")
     refuse_existing(target, overwrite=overwrite)
     encoder = open_encoder(ReadOptions(), encode_options(shared), progress)

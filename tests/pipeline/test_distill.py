@@ -4,6 +4,7 @@ import numpy as np
 
 from sbert_cluster.encoder.static import Bags, averages
 from sbert_cluster.pipeline.distill import measured
+from sbert_cluster.pipeline.student import rows_to_train_on
 
 
 def _material(texts=300, tokens=60, width=12):
@@ -45,3 +46,18 @@ def test_few_pairs_say_nothing():
     few = np.arange(20)
     assert set(measured(table, bags.take(few), teacher[few])) == {"cosine"}
     assert measured(table, bags.take(few[:0]), teacher[:0]) == {}
+
+
+def test_as_many_rows_as_wanted_are_trained_on_look_alikes_among_them():
+    random = np.random.default_rng(0)
+    apart = np.linalg.qr(random.normal(size=(100, 100)))[0]
+    # Of 90 rows ten have a twin.
+    vectors = np.concatenate([apart[:80], apart[:10]]).astype(np.float32)
+    alike = {*range(10), *range(80, 90)}
+    chosen = rows_to_train_on(vectors, 50, 0)
+    assert len(np.unique(chosen)) == len(chosen) == 50
+    assert alike <= set(chosen.tolist())
+    few = rows_to_train_on(vectors, 20, 0)
+    assert len(np.unique(few)) == 20
+    assert len(alike & set(few.tolist())) >= 10
+    assert len(rows_to_train_on(vectors, 200, 0)) == 90
