@@ -15,6 +15,7 @@ BENCHMARKS = {
     "crossencoder": "the most similar pair of 10,000 sentences: a cross-encoder's hours and ours",
     "pairs": "every pair above a threshold: torch, FAISS, usearch, sentence-transformers",
     "fast": "texts to pairs: in full, with --fast, SemHash, sentence-transformers",
+    "student": "rows that a static student leaves to be read, on unseen headlines",
     "search": "the rows nearest to one query among 1,000,000: FAISS flat, numpy",
     "engines": "Ray as an engine against one machine: pairs, encoding, two nodes, memory",
     "scale": "10 million rows and more: the schedule, measured and simulated",
@@ -38,6 +39,7 @@ def main() -> int:
         quick=arguments.quick,
         repeats=arguments.repeats or (2 if arguments.quick else 5),
         device=arguments.device,
+        only=tuple(arguments.only),
     )
     # A quick run says whether a benchmark works; its figures must not replace real ones.
     results = arguments.results or (None if arguments.quick else RESULTS)
@@ -60,6 +62,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="few texts; nothing is written")
     parser.add_argument("--repeats", type=int, help="times each contender runs (5; quick: 2)")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default: cpu")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="RACE",
+        help="run only races whose name holds this (fast); the others stay as recorded",
+    )  # fmt: skip
     parser.add_argument("--results", type=Path, help="folder for the JSON; default: results/")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in BENCHMARKS]

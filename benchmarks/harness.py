@@ -41,6 +41,12 @@ class Settings:
     """Times that each contender runs."""
     device: str = "cpu"
     """``cpu`` or ``cuda``."""
+    only: tuple[str, ...] = ()
+    """Parts of names of races that are run; the others stay as recorded. Empty: all are run."""
+
+    def wants(self, race: str) -> bool:
+        """Whether a race is to be run."""
+        return not self.only or any(part in race for part in self.only)
 
 
 @dataclass(frozen=True)
@@ -133,10 +139,15 @@ def draw_growth(
         style: dict[str, Any] = (
             {"linewidth": 2.6, "color": "#1b6ca8"}
             if name == ours
-            else {"linewidth": 1.2, "color": f"C{number}"}
+            # C0 is blue as well.
+            else {"linewidth": 1.2, "color": f"C{number or 7}"}
         )
         axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=name, **style)
     axes.set(xscale="log", yscale="log", xlabel="headlines", ylabel="seconds (2 cores)")
+    sizes = sorted({size for points in lines.values() for size, _ in points})
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter("{x:,g}")
     axes.set_title(title, loc="left")
     axes.grid(visible=True, alpha=0.3)
     axes.legend(frameon=False, fontsize=8)
@@ -205,6 +216,15 @@ def save(
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, default=float)
     path.write_text(text + "\n", encoding="utf-8")
     return path
+
+
+def recorded(name: str) -> dict[str, Any]:
+    """The results of a benchmark that are kept so far; empty where there are none."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return {}
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["results"]
+    return found
 
 
 def print_report(report: Report) -> None:

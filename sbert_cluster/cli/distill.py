@@ -46,7 +46,7 @@ Output = Annotated[
 def distill(
     output: Output,
     inputs: Inputs = None,
-    rows: Rows = 100_000,
+    rows: Rows = 200_000,
     steps: Steps = None,
     seed: flags.Seed = 0,
     overwrite: flags.Overwrite = False,

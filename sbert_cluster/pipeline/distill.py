@@ -16,7 +16,7 @@ from sbert_cluster.encoder.tokens import load_tokenizer
 from sbert_cluster.errors import UsageError
 from sbert_cluster.meter import Stopwatch, peak_memory_bytes, versions
 from sbert_cluster.neighbors.join import find_pairs
-from sbert_cluster.neighbors.recall import Reach
+from sbert_cluster.neighbors.search import find_nearest
 from sbert_cluster.options import ReadOptions
 from sbert_cluster.pipeline.inputs import Inputs, describe_inputs, open_encoder, read_inputs
 from sbert_cluster.pipeline.shared import Shared, check_names, encode_options, read_options
@@ -27,7 +27,7 @@ from sbert_cluster.training.distill import Recipe, train_table
 from sbert_cluster.training.saving import write_settings
 from sbert_cluster.types import Corpus, RunManifest, Vectors
 
-MOST_ROWS = 100_000
+MOST_ROWS = 200_000
 """Texts that the teacher reads, unless told otherwise."""
 _HELD_OUT = 0.2
 """Share of them that only measures."""
@@ -35,8 +35,6 @@ _THRESHOLDS = (0.9, 0.8)
 _RECALLS = (0.95, 0.99)
 _FEW_PAIRS = 50
 """Pairs below which a share of them says nothing."""
-_LOWEST = 0.5
-"""Student similarity below which rows are not told apart when it is measured."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def distill(
     """
     check_names("distill", shared)
     if rows < 1:
-        raise UsageError(f"--rows {rows} is below 1", "Try 100000.")
+        raise UsageError(f"--rows {rows} is below 1", f"Try {MOST_ROWS}.")
     target, watch = Path(output), Stopwatch("read", "encode", "train", "measure", "write")
     refuse_existing(target, overwrite=overwrite)
     encoder = open_encoder(ReadOptions(), encode_options(shared), progress)
@@ -151,8 +149,7 @@ class _Job:
             of_free = averages(draft, bags.take(free))
             chosen = free[rows_to_train_on(of_free, wanted - len(held), self.seed)]
             targets = self._read(chosen)
-        steps = self._steps(len(chosen))
-        recipe = Recipe(steps=steps, seed=self.seed)
+        recipe = recipe_for(len(chosen), self.steps, self.seed)
         with self.watch.stage("train"):
             table = train_table(draft, bags.take(chosen), targets, recipe, self.progress)
         with self.watch.stage("measure"):
@@ -163,18 +160,29 @@ class _Job:
         texts = [self.texts[row] for row in rows.tolist()]
         return self.encoder.encode(texts, self.progress).vectors
 
-    def _steps(self, rows: int) -> int:
-        """More steps than these overfit few texts, and change little for many."""
-        return self.steps if self.steps is not None else min(600, max(50, rows // 100))
+
+def recipe_for(rows: int, steps: int | None = None, seed: int = 0) -> Recipe:
+    """How a student is trained on so many texts.
+
+    Args:
+        rows: Texts that it is trained on.
+        steps: Steps of training; None: as many as pay. More overfit few texts, and change little
+            for many.
+        seed: Of the batches.
+    """
+    return Recipe(steps=min(600, max(50, rows // 100)) if steps is None else steps, seed=seed)
 
 
-def measured(table: Vectors, bags: Bags, teacher: Vectors) -> dict[str, float]:
+def measured(
+    table: Vectors, bags: Bags, teacher: Vectors, recalls: tuple[float, ...] = _RECALLS
+) -> dict[str, float]:
     """How near a student comes to its teacher on some texts.
 
     Args:
         table: float32[v, d], the student's.
         bags: n texts.
         teacher: float32[n, d], unit vectors.
+        recalls: Shares of the pairs that are to be found.
 
     Returns:
         ``cosine``: mean cosine of the two vectors of a text. ``rows_stay_0.99_at_0.9`` and the
@@ -185,13 +193,14 @@ def measured(table: Vectors, bags: Bags, teacher: Vectors) -> dict[str, float]:
         return {}
     student = averages(table, bags)
     made = {"cosine": float(np.einsum("ij,ij->i", student, teacher).mean())}
-    reach = Reach.of(find_pairs(student, _LOWEST).pairs, len(bags), _LOWEST)
+    # A row has to be read from the level of its nearest row on, a pair's rows from the lower one.
+    nearest = find_nearest(student, student, 1, same=True).similarity[:, 0]
     for threshold in _THRESHOLDS:
         pairs = find_pairs(teacher, threshold).pairs
-        levels = np.minimum(reach.level[pairs.left], reach.level[pairs.right])
-        for recall in _RECALLS if len(pairs) >= _FEW_PAIRS else ():
+        levels = np.minimum(nearest[pairs.left], nearest[pairs.right])
+        for recall in recalls if len(pairs) >= _FEW_PAIRS else ():
             level = np.quantile(levels, 1 - recall, method="lower")
-            made[f"rows_stay_{recall:g}_at_{threshold:g}"] = float((reach.level >= level).mean())
+            made[f"rows_stay_{recall:g}_at_{threshold:g}"] = float((nearest >= level).mean())
     return made
 
 

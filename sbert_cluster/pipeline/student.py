@@ -81,7 +81,7 @@ def _read(path: Path, width: int) -> Vectors | None:
 
 
 def rows_to_train_on(vectors: Vectors, count: int, seed: int) -> Rows:
-    """Half of them at random, half among rows that have a look-alike by an untrained student.
+    """Half of them have a look-alike by an untrained student, if so many do; others at random.
 
     Pairs that the teacher finds similar are far too rare to meet at random; and what looks alike
     without being so is what the student has to unlearn.
@@ -92,10 +92,12 @@ def rows_to_train_on(vectors: Vectors, count: int, seed: int) -> Rows:
         seed: Of the draw.
 
     Returns:
-        int64[m], rising, m ≤ count.
+        int64[m], rising: all n, or m = count.
     """
+    if count >= len(vectors):
+        return np.arange(len(vectors))
     random = np.random.default_rng(seed)
-    at_random = random.permutation(len(vectors))[: count // 2]
+    order = random.permutation(len(vectors))
     among = np.sort(random.permutation(len(vectors))[:_LOOKED_AT])
     alike = np.empty(0, np.int64)
     for cut in _ALIKE:
@@ -104,4 +106,5 @@ def rows_to_train_on(vectors: Vectors, count: int, seed: int) -> Rows:
         if len(alike) >= count // 2:
             break
     chosen = among[random.permutation(alike)[: count // 2]]
-    return np.unique(np.concatenate([at_random, chosen]))
+    others = order[~np.isin(order, chosen)]
+    return np.sort(np.concatenate([chosen, others[: count - len(chosen)]]))

@@ -6,7 +6,9 @@ and is then trained on texts whose teacher's vectors are known.
 
 What it is for is finding pairs that the teacher finds similar, so its loss looks at the top: pairs
 that the teacher holds similar, which must stay so, and pairs that the student holds similar, most
-of which must not. Random pairs, nearly all that there are, say little about either.
+of which must not. Random pairs, nearly all that there are, say little about either. A similar pair
+that is seen too low is lost, and costs most; a row is read for nothing where one other row is seen
+too high, so the student's own pairs are drawn by their rows.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from sbert_cluster.encoder.static import Bags, averages, sums
 from sbert_cluster.neighbors.forecast import forecast_pairs
 from sbert_cluster.neighbors.join import find_pairs
 from sbert_cluster.progress import Progress, silent
-from sbert_cluster.types import Rows, Vectors
+from sbert_cluster.types import Pairs, Rows, Vectors
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +44,12 @@ _CUTS = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 _CLOSE = 0.3
 """Pairs of random texts below this similarity weigh nothing extra."""
 _PAIR_WEIGHT, _EXTRA_WEIGHT = 10.0, 20.0
+_BETWEEN = 0.2
+"""How far above the lowest of the pairs to keep one is that must be kept."""
+_HARMLESS, _LOST = 0.2, 3.0
+"""Weights of holding a dissimilar and a similar pair for less than it is; for more: 1."""
+_FAVOUR = 6.0
+"""A pair of similarity s is drawn in proportion to exp(6 s)."""
 _WARM_UP = 10
 
 
@@ -53,7 +61,7 @@ class Recipe:
     """Steps of Adam; 0: the table stays as it is made from the vocabulary."""
     rate: float = 2e-3
     """Learning rate at its height; it falls linearly to 0."""
-    lowest: float = 0.7
+    lowest: float = 0.6
     """Teacher's similarity from which a pair is one to keep."""
     seed: int = 0
     """Of the batches."""
@@ -124,14 +132,14 @@ class _Course:
             [self._weights], lr=recipe.rate, betas=(0.9, 0.99), fused=True
         )
         self._random = np.random.default_rng(recipe.seed)
-        self._similar = _pairs(targets, recipe.lowest, recipe.seed)
+        self._similar = _similar(targets, recipe.lowest, recipe.seed)
         self._own = self._similar
         self._between = max(1, recipe.steps // _LOOKS)
 
     def step(self, number: int) -> None:
         """One step of Adam."""
         if number % self._between == 0:
-            self._own = _pairs(self._averages(), _CUTS[0], self._recipe.seed)
+            self._own = _own(self._averages(), self._recipe.seed)
         rate = self._recipe.rate * min(1, (number + 1) / _WARM_UP)
         for group in self._adam.param_groups:
             group["lr"] = rate * (1 - number / self._recipe.steps)
@@ -151,12 +159,8 @@ class _Course:
 
     def _draw(self) -> tuple[Rows, Rows, Rows]:
         """Left and right ends of pairs, and texts at random."""
-        parts = [
-            pairs[self._random.integers(0, len(pairs), _PAIRS // 2)]
-            for pairs in (self._similar, self._own)
-            if len(pairs)
-        ]
-        pairs = np.concatenate([np.empty((0, 2), np.int64), *parts])
+        urns = self._similar, self._own
+        pairs = np.concatenate([urn.draw(_PAIRS // 2, self._random) for urn in urns])
         return pairs[:, 0], pairs[:, 1], self._random.integers(0, len(self._bags), _MIXED)
 
     def _loss(self, left: Rows, right: Rows, mixed: Rows) -> torch.Tensor:
@@ -169,19 +173,67 @@ class _Course:
         angle = (1 - (made * target).sum(1)).mean()
         ours = (made[:count] * made[count : 2 * count]).sum(1)
         theirs = (target[:count] * target[count : 2 * count]).sum(1)
-        drawn = ((ours - theirs) ** 2).mean() if count else angle.new_zeros(())
+        lowest = self._recipe.lowest
+        drawn = _error(ours, theirs, lowest).mean() if count else angle.new_zeros(())
         # Every other row, so that pairs of pairs are among them.
         all_ours, all_theirs = made[::2] @ made[::2].T, target[::2] @ target[::2].T
         close = torch.maximum(all_ours.detach(), all_theirs).sub(_CLOSE).clamp(min=0)
-        mixed_loss = ((all_ours - all_theirs) ** 2 * (1 + _EXTRA_WEIGHT * close)).mean()
+        mixed_loss = (_error(all_ours, all_theirs, lowest) * (1 + _EXTRA_WEIGHT * close)).mean()
         return _PAIR_WEIGHT * drawn + mixed_loss + angle
 
 
-def _pairs(vectors: Vectors, lowest: float, seed: int) -> Rows:
-    """int64[m, 2]: pairs at or above the lowest similarity that does not bring too many."""
+def _error(ours: torch.Tensor, theirs: torch.Tensor, lowest: float) -> torch.Tensor:
+    """Squared error of similarities, each weighted by what it costs.
+
+    A similar pair that the student holds for dissimilar is lost; a dissimilar pair that it holds
+    for even less similar costs nothing in itself.
+    """
+    import torch
+
+    error = ours - theirs
+    similar = ((theirs - lowest) / _BETWEEN).clamp(0, 1)
+    below = _HARMLESS + (_LOST - _HARMLESS) * similar
+    return error**2 * torch.where(error.detach() < 0, below, 1.0)
+
+
+class _Urn:
+    """Pairs to draw from, with replacement.
+
+    Args:
+        pairs: Any number.
+        weights: float64[pairs], how likely each is; they need not sum to 1.
+    """
+
+    def __init__(self, pairs: Pairs, weights: NDArray[np.float64]) -> None:
+        self._ends = np.stack([pairs.left, pairs.right], axis=1)
+        self._edges = np.cumsum(weights)
+
+    def draw(self, count: int, random: np.random.Generator) -> Rows:
+        """int64[count, 2]; none if there are none."""
+        if not len(self._ends):
+            return self._ends
+        places = np.searchsorted(self._edges, random.random(count) * self._edges[-1], "right")
+        drawn: Rows = self._ends[np.minimum(places, len(self._ends) - 1)]
+        return drawn
+
+
+def _similar(targets: Vectors, lowest: float, seed: int) -> _Urn:
+    """The teacher's pairs; the more similar, the rarer they are and the more they matter."""
+    found = _pairs(targets, lowest, seed)
+    return _Urn(found, np.exp(_FAVOUR * found.similarity.astype(np.float64)))
+
+
+def _own(vectors: Vectors, seed: int) -> _Urn:
+    """The student's pairs, drawn by their rows: a few dense groups hold most of all pairs."""
+    found = _pairs(vectors, _CUTS[0], seed)
+    degree = np.bincount(np.concatenate([found.left, found.right]), minlength=len(vectors))
+    return _Urn(found, 1 / degree[found.left] + 1 / degree[found.right])
+
+
+def _pairs(vectors: Vectors, lowest: float, seed: int) -> Pairs:
+    """Pairs at or above the lowest similarity that does not bring too many."""
     cut = next(_bearable(vectors, lowest, seed), _CUTS[-1])
-    found = find_pairs(vectors, cut).pairs.ordered()
-    return np.stack([found.left, found.right], axis=1)
+    return find_pairs(vectors, cut).pairs.ordered()
 
 
 def _bearable(vectors: Vectors, lowest: float, seed: int) -> Iterator[float]:
