@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from sbert_cluster.encoder.attention import distance_buckets
+from sbert_cluster.encoder import amx
+from sbert_cluster.encoder.attention import distance_buckets, fused
 from sbert_cluster.encoder.checkpoint import open_checkpoint
 from sbert_cluster.encoder.device import Place
 from sbert_cluster.encoder.generic import GenericBody
+from sbert_cluster.encoder.locate import locate_model
 from sbert_cluster.encoder.packed import PackedBody
 from sbert_cluster.encoder.weights import FAMILIES, is_supported
-from sbert_cluster.options import Precision
+from sbert_cluster.options import DEFAULT_MODEL, Precision
 
 CPU = Place("cpu", Precision.FP32, "")
 
@@ -42,6 +44,24 @@ def test_a_text_does_not_feel_its_neighbours(make_model):
     ids = random_texts([3, 3, 9, 17, 17, 30], 2)
     alone = torch.cat([body([text], 0) for text in ids])
     assert torch.allclose(body(ids, 0), alone, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("precision", "lowest", "farthest"),
+    [(Precision.FP32, 1 - 1e-6, 1e-5), (Precision.BF16, 0.9995, 0.01), (Precision.INT8, 0.97, 0.1)],
+)
+def test_kernels_of_our_own_agree_with_those_of_torch(monkeypatch, precision, lowest, farthest):
+    """The default model, whose products and heads have the sizes that our kernels are made for."""
+    checkpoint = open_checkpoint(str(locate_model(DEFAULT_MODEL)))
+    random = np.random.default_rng(0)
+    lengths = [200, 129, 128, 70, 33, 32, 17, 17, 16, 9, 2, 1]
+    ids = [random.integers(1_000, 30_000, length).tolist() for length in lengths]
+    ours = PackedBody(checkpoint, Place("cpu", precision, ""))(ids, 0)
+    monkeypatch.setattr(amx, "is_there", lambda _: False)
+    monkeypatch.setattr(fused, "longest", lambda *_: 0)
+    theirs = PackedBody(checkpoint, CPU)(ids, 0)
+    assert (ours * theirs).sum(1).min() > lowest
+    assert (ours - theirs).abs().max() < farthest
 
 
 @pytest.mark.parametrize("length", [1, 2, 9, 128, 200, 514])
