@@ -115,9 +115,11 @@ def test_slow_links_and_a_slow_driver_are_felt():
     assert simulate(grid, 384, Setting(16, 1e-10)).moved_bytes == 0
 
 
-def test_dry_run_tells_the_plan(sample_data, tiny_model, capsys):
+def test_dry_run_tells_the_plan(sample_data, tiny_model, tmp_path, capsys):
     """``--dry-run --engine ray`` needs neither Ray nor a cluster."""
     words = ["dedup", str(sample_data / "questions.csv"), "--model", str(tiny_model), "--dry-run"]
+    # What other tests have encoded would not be planned.
+    words += ["--cache-dir", str(tmp_path)]
     assert run([*words, "--engine", "ray", "--workers", "64"]) == 0
     told = capsys.readouterr().out
     for word in ("64, on 4 machines", "1 shards to encode, 1 tiles", "object store", "disk"):
