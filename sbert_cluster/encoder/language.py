@@ -121,6 +121,16 @@ class Code:
                     rows[to] = self.builder.shuffle_vector(*pair, ir.Constant(WORDS, chosen))
         return rows
 
+    def tile(self, name: str, *values: ir.Value | int) -> None:
+        """An instruction of the tile unit (AMX); whole numbers are its registers."""
+        kinds = [ir.Constant(I8, v) if isinstance(v, int) else v for v in values]
+        self.call(f"llvm.x86.{name}", NOTHING, *kinds)
+
+    def clear_sums(self) -> None:
+        """Registers 0 to 3: sums of two tiles by two."""
+        for register in range(4):
+            self.tile("tilezero", register)
+
     def narrowed(self, x: ir.Value) -> ir.Value:
         """Sixteen numbers as bfloat16, rounded to the nearest, halves to even."""
         return self.builder.fptrunc(x, HALVES)

@@ -134,8 +134,8 @@ def _attend(code: HeadCode, head: ir.Function, room: int) -> None:
     scratch = code.at(before, room)
     if room:
         # The library that torch multiplies with believes the tiles to be as it left them.
-        code.call("llvm.x86.sttilecfg", NOTHING, before)
-        code.call("llvm.x86.ldtilecfg", NOTHING, task["config"])
+        code.tile("sttilecfg", before)
+        code.tile("ldtilecfg", task["config"])
     check, work, done = (b.append_basic_block(name) for name in ("check", "work", "done"))
     b.branch(check)
     b.position_at_end(check)
@@ -164,7 +164,7 @@ def _attend(code: HeadCode, head: ir.Function, room: int) -> None:
     b.branch(check)
     b.position_at_end(done)
     if room:
-        code.call("llvm.x86.ldtilecfg", NOTHING, before)
+        code.tile("ldtilecfg", before)
     b.ret_void()
 
 

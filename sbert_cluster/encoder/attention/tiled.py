@@ -15,11 +15,9 @@ from llvmlite import ir
 from sbert_cluster.encoder.attention.heads import Head, HeadCode, clamped, module, turn_keys
 from sbert_cluster.encoder.language import (
     F32,
-    I8,
     I16,
     I32,
     LANES,
-    NOTHING,
     VECTOR,
     WORDS,
     filled,
@@ -101,12 +99,6 @@ def _head(code: HeadCode, head: Head) -> None:
             _write(code, unit, block.index, query.index)
 
 
-def _tile(code: HeadCode, name: str, *values: ir.Value | int) -> None:
-    """An instruction of the tile unit; whole numbers are its registers."""
-    kinds = [ir.Constant(I8, v) if isinstance(v, int) else v for v in values]
-    code.call(f"llvm.x86.{name}", NOTHING, *kinds)
-
-
 def _pair_values(code: HeadCode, unit: _Unit) -> None:
     """Values of two neighbouring tokens, number by number, as tiles."""
     b = code.builder
@@ -143,18 +135,13 @@ def _score(code: HeadCode, unit: _Unit, first: ir.Value) -> None:
     line, row = b.mul(unit.padded, whole(4)), 2 * code.size
     queries = code.at(unit.queries, first, row)
     with loop(code, unit.padded, _STEP) as keys:
-        _clear(code)
+        code.clear_sums()
         for part in range(code.size // _STEP):
             words = code.at(code.at(unit.keys, line, LANES * part), keys.index, 4)
             upper = code.at(queries, 64 * part)
             _multiply(code, (upper, code.at(upper, LANES * row), whole(row)),
                       (words, code.at(words, 64), line))  # fmt: skip
         _store(code, code.at(unit.scores, keys.index, 4), line)
-
-
-def _clear(code: HeadCode) -> None:
-    for register in range(4):
-        _tile(code, "tilezero", register)
 
 
 def _multiply(
@@ -164,17 +151,17 @@ def _multiply(
 ) -> None:
     """Add products of two tiles by two, each two with the bytes between their lines."""
     for register, (one, other, gap) in ((4, left), (6, right)):
-        _tile(code, "tileloadd64", register, one, gap)
-        _tile(code, "tileloadd64", register + 1, other, gap)
+        code.tile("tileloadd64", register, one, gap)
+        code.tile("tileloadd64", register + 1, other, gap)
     for register in range(4):
-        _tile(code, "tdpbf16ps", register, 4 + register // 2, 6 + register % 2)
+        code.tile("tdpbf16ps", register, 4 + register // 2, 6 + register % 2)
 
 
 def _store(code: HeadCode, place: ir.Value, gap: ir.Value) -> None:
     """The sums, as 32 lines of 32."""
     lower = code.at(place, gap, LANES)
     for register, start in enumerate((place, place, lower, lower)):
-        _tile(code, "tilestored64", register, code.at(start, register % 2 * 64), gap)
+        code.tile("tilestored64", register, code.at(start, register % 2 * 64), gap)
 
 
 def _weigh(code: HeadCode, unit: _Unit, first: ir.Value) -> None:
@@ -223,7 +210,7 @@ def _mix(code: HeadCode, unit: _Unit) -> None:
     tiles = code.size // LANES
     line = b.mul(unit.padded, whole(2))
     for number in range(0, tiles, 2):
-        _clear(code)
+        code.clear_sums()
         with loop(code, unit.padded, _STEP) as keys:
             weights = code.at(unit.weights, keys.index, 2)
             step = code.at(unit.values, b.lshr(keys.index, whole(5)), tiles * _TILE)

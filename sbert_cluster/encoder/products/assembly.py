@@ -68,11 +68,6 @@ class _Code(Code):
 
     shape: Shape
 
-    def tile(self, name: str, *values: ir.Value | int) -> None:
-        """An instruction of the tile unit; whole numbers are its registers."""
-        kinds = [ir.Constant(I8, v) if isinstance(v, int) else v for v in values]
-        self.call(f"llvm.x86.{name}", NOTHING, *kinds)
-
 
 class _Task:
     """The fields of the task, and where the scratch of this thread is divided."""
@@ -183,8 +178,7 @@ def _plain_unit(code: _Code, task: _Task, pending: _Pending, unit: ir.Value) -> 
     with loop(code, whole(shape.panels), 1) as panel, loop(code, whole(shape.blocks), 1) as block:
         sums = code.at(task.sums, pending.other(), shape.sums_bytes)
         x = _block(code, task, unit, block.index)
-        for register in range(4):
-            code.tile("tilezero", register)
+        code.clear_sums()
         with loop(code, whole(shape.steps), 1) as step:
             _add_products(code, task, x, panel.index, step.index)
             for number in range(rows):
@@ -217,8 +211,7 @@ def _norm_unit(code: _Code, task: _Task, pending: _Pending, unit: ir.Value) -> N
     with loop(code, whole(shape.panels), 1) as panel, loop(code, whole(shape.blocks), 1) as block:
         x = _block(code, task, unit, block.index)
         turn = b.add(b.mul(panel.index, whole(shape.blocks)), block.index)
-        for register in range(4):
-            code.tile("tilezero", register)
+        code.clear_sums()
         for number in range(rows):
             row = b.add(b.mul(turn, whole(rows)), whole(number))
             _finish_norm(code, task, pending, _at_most(code, row, shape.rows))

@@ -104,7 +104,7 @@ class Int8Product:
     def __init__(self, linear: Linear, activation: str) -> None:
         import torch
 
-        weight, scale = _to_int8(linear.weight.float())
+        weight, scale = to_int8(linear.weight.float())
         # The kernel wants the weight column by column, which is what the transpose of rows is.
         self._weight = weight.t()
         self._scale = scale.t()
@@ -129,7 +129,7 @@ class Int8Product:
         """The product."""
         import torch
 
-        rounded, scale = _to_int8(x)
+        rounded, scale = to_int8(x)
         y = self._multiply(rounded, self._weight).float()
         return torch.addcmul(self._bias, y.mul_(scale), self._scale).to(x.dtype)
 
@@ -142,7 +142,7 @@ class Int8Product:
         return norm(self(x).add_(residual))
 
 
-def _to_int8(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def to_int8(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Round each row to 255 steps. Shapes: (n, k) → int8 (n, k), and the steps (n, 1)."""
     import torch
 

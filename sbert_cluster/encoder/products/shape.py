@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sbert_cluster.encoder.team import lines
 
 ROWS = 32
+"""Rows of a block, and outputs of a panel: what is worked on together."""
 TILE = 1_024
 PAIR = 2 * TILE
 """Bytes of two tiles: 32 rows of x, or 32 outputs, in one step."""

@@ -13,7 +13,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sbert_cluster.encoder import amx, team
-from sbert_cluster.encoder.products.shape import Shape
+from sbert_cluster.encoder.products.operators import to_int8
+from sbert_cluster.encoder.products.shape import ROWS, Shape
 from sbert_cluster.encoder.weights import Linear, Norm
 from sbert_cluster.machine_code import compiled
 from sbert_cluster.options import Precision
@@ -27,8 +28,6 @@ _NARROW = 128
 costs little."""
 _KIND = {Precision.FP32: "bf16", Precision.BF16: "bf16", Precision.INT8: "int8"}
 """Number formats that the kernel knows, and that of the tiles."""
-_PANEL = 32
-"""Outputs that are worked on together."""
 
 
 def is_available(precision: Precision) -> bool:
@@ -40,7 +39,7 @@ def is_available(precision: Precision) -> bool:
 def fits(linear: Linear, precision: Precision) -> bool:
     """Whether a weight divides into whole tiles."""
     outputs, inputs = linear.weight.shape
-    return outputs % _PANEL == 0 and inputs % (64 if precision is Precision.INT8 else 32) == 0
+    return outputs % ROWS == 0 and inputs % (64 if precision is Precision.INT8 else 32) == 0
 
 
 class TileProduct:
@@ -56,17 +55,17 @@ class TileProduct:
     """
 
     def __init__(self, linear: Linear, activation: str, precision: Precision) -> None:
-        import torch
 
         self._outputs, self._inputs = linear.weight.shape
         self._precision, self._activation = precision, activation
         weight = linear.weight.float()
-        self._scales = weight.new_ones(self._outputs)
+        scales = weight.new_ones(self._outputs)
         if precision is Precision.INT8:
-            self._scales = weight.abs().amax(1).clamp_(min=1e-8) / 127
-            parts = [(weight / self._scales[:, None]).round_().to(torch.int8)]
+            rounded, scales = to_int8(weight)
+            parts = [rounded]
         else:
             parts = _split(weight, _parts(precision, self._inputs))
+        self._scales = scales.flatten()
         self._weight = _as_tiles(parts)
         self._bias = linear.bias.float().contiguous()
 
@@ -154,7 +153,7 @@ def _as_tiles(parts: list[torch.Tensor]) -> torch.Tensor:
     whole = torch.stack(parts).view(torch.int32)
     outputs, words = whole.shape[1:]
     # Dimensions: part, panel, half of the panel, output, step, line.
-    whole = whole.view(len(parts), outputs // _PANEL, 2, 16, words // 16, 16)
+    whole = whole.view(len(parts), outputs // ROWS, 2, 16, words // 16, 16)
     return whole.permute(1, 4, 0, 2, 5, 3).contiguous()
 
 
