@@ -20,12 +20,12 @@ from sbert_cluster.neighbors.search import find_nearest
 from sbert_cluster.options import ReadOptions
 from sbert_cluster.pipeline.inputs import Inputs, describe_inputs, open_encoder, read_inputs
 from sbert_cluster.pipeline.shared import Shared, check_names, encode_options, read_options
-from sbert_cluster.pipeline.student import draft_student, quick_encoder, rows_to_train_on
+from sbert_cluster.pipeline.student import draft_student, quick_encoder
 from sbert_cluster.progress import Progress, silent
 from sbert_cluster.runs import new_run_folder, refuse_existing, write_manifest
 from sbert_cluster.training.distill import Recipe, train_table
 from sbert_cluster.training.saving import write_settings
-from sbert_cluster.types import Corpus, RunManifest, Vectors
+from sbert_cluster.types import Corpus, Rows, RunManifest, Vectors
 
 MOST_ROWS = 200_000
 """Texts that the teacher reads, unless told otherwise."""
@@ -35,6 +35,10 @@ _THRESHOLDS = (0.9, 0.8)
 _RECALLS = (0.95, 0.99)
 _FEW_PAIRS = 50
 """Pairs below which a share of them says nothing."""
+_ALIKE = (0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
+"""Similarities of untrained students from which rows are worth training on."""
+_LOOKED_AT = 60_000
+"""Texts among which those are looked for at most."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,36 @@ class _Job:
     def _read(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Vectors:
         texts = [self.texts[row] for row in rows.tolist()]
         return self.encoder.encode(texts, self.progress).vectors
+
+
+def rows_to_train_on(vectors: Vectors, count: int, seed: int) -> Rows:
+    """Half of them have a look-alike by an untrained student, if so many do; others at random.
+
+    Pairs that the teacher finds similar are far too rare to meet at random; and what looks alike
+    without being so is what the student has to unlearn.
+
+    Args:
+        vectors: float32[n, d], the untrained student's.
+        count: How many rows.
+        seed: Of the draw.
+
+    Returns:
+        int64[m], rising: all n, or m = count.
+    """
+    if count >= len(vectors):
+        return np.arange(len(vectors))
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(vectors))
+    among = np.sort(random.permutation(len(vectors))[:_LOOKED_AT])
+    alike = np.empty(0, np.int64)
+    for cut in _ALIKE:
+        pairs = find_pairs(vectors[among], cut).pairs
+        alike = np.unique(np.concatenate([pairs.left, pairs.right]))
+        if len(alike) >= count // 2:
+            break
+    chosen = among[random.permutation(alike)[: count // 2]]
+    others = order[~np.isin(order, chosen)]
+    return np.sort(np.concatenate([chosen, others[: count - len(chosen)]]))
 
 
 def recipe_for(rows: int, steps: int | None = None, seed: int = 0) -> Recipe:

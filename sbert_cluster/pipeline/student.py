@@ -1,4 +1,4 @@
-"""The static student of a model: from the vocabulary (kept in the cache folder), then tuned."""
+"""The static student of a model: from its vocabulary, which is kept in the cache folder."""
 
 from __future__ import annotations
 
@@ -12,16 +12,10 @@ from sbert_cluster.encoder.cache import STUDENTS, default_cache_dir
 from sbert_cluster.encoder.device import has_bf16_products
 from sbert_cluster.encoder.encoder import Encoder
 from sbert_cluster.encoder.static import Bags
-from sbert_cluster.neighbors.join import find_pairs
 from sbert_cluster.options import Precision
 from sbert_cluster.progress import Progress
 from sbert_cluster.training.distill import first_table
-from sbert_cluster.types import Rows, Vectors
-
-_ALIKE = (0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
-"""Similarities of untrained students from which rows are worth training on."""
-_LOOKED_AT = 60_000
-"""Texts among which those are looked for at most."""
+from sbert_cluster.types import Vectors
 
 
 def quick_encoder(encoder: Encoder) -> Encoder:
@@ -38,8 +32,6 @@ def quick_encoder(encoder: Encoder) -> Encoder:
 def draft_student(encoder: Encoder, bags: Bags, progress: Progress) -> Vectors:
     """Make a student of the encoder's model from its vocabulary and the texts' frequencies.
 
-    The vectors of the vocabulary are made once for each model and number format.
-
     Args:
         encoder: The teacher.
         bags: The texts.
@@ -51,11 +43,23 @@ def draft_student(encoder: Encoder, bags: Bags, progress: Progress) -> Vectors:
     Raises:
         RunFolderError: If the cache folder cannot be written.
     """
-    vocabulary = _vocabulary(encoder, progress)
+    vocabulary = read_vocabulary(encoder, progress)
     return first_table(vocabulary, bags.counts(len(vocabulary)))
 
 
-def _vocabulary(encoder: Encoder, progress: Progress) -> Vectors:
+def read_vocabulary(encoder: Encoder, progress: Progress) -> Vectors:
+    """The vector of each token alone; made once for each model and number format.
+
+    Args:
+        encoder: The teacher.
+        progress: Told the number of tokens read.
+
+    Returns:
+        float32[vocabulary, d], unit vectors.
+
+    Raises:
+        RunFolderError: If the cache folder cannot be written.
+    """
     if not encoder.options.use_cache:
         return encoder.vocabulary(progress)
     folder = (encoder.options.cache_dir or default_cache_dir()) / STUDENTS
@@ -78,33 +82,3 @@ def _read(path: Path, width: int) -> Vectors | None:
         return None
     sound = found.ndim == 2 and found.shape[1] == width and found.dtype == np.float32
     return found if sound and bool(np.isfinite(found).all()) else None
-
-
-def rows_to_train_on(vectors: Vectors, count: int, seed: int) -> Rows:
-    """Half of them have a look-alike by an untrained student, if so many do; others at random.
-
-    Pairs that the teacher finds similar are far too rare to meet at random; and what looks alike
-    without being so is what the student has to unlearn.
-
-    Args:
-        vectors: float32[n, d], the untrained student's.
-        count: How many rows.
-        seed: Of the draw.
-
-    Returns:
-        int64[m], rising: all n, or m = count.
-    """
-    if count >= len(vectors):
-        return np.arange(len(vectors))
-    random = np.random.default_rng(seed)
-    order = random.permutation(len(vectors))
-    among = np.sort(random.permutation(len(vectors))[:_LOOKED_AT])
-    alike = np.empty(0, np.int64)
-    for cut in _ALIKE:
-        pairs = find_pairs(vectors[among], cut).pairs
-        alike = np.unique(np.concatenate([pairs.left, pairs.right]))
-        if len(alike) >= count // 2:
-            break
-    chosen = among[random.permutation(alike)[: count // 2]]
-    others = order[~np.isin(order, chosen)]
-    return np.sort(np.concatenate([chosen, others[: count - len(chosen)]]))

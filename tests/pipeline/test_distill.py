@@ -3,8 +3,7 @@
 import numpy as np
 
 from sbert_cluster.encoder.static import Bags, averages
-from sbert_cluster.pipeline.distill import measured
-from sbert_cluster.pipeline.student import rows_to_train_on
+from sbert_cluster.pipeline.distill import measured, rows_to_train_on
 
 
 def _material(texts=300, tokens=60, width=12):

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from sbert_cluster.encoder.static import Bags, averages
-from sbert_cluster.training.distill import SMOOTHING, Recipe, first_table, train_table
+from sbert_cluster.training.distill import (
+    SMOOTHING,
+    Recipe,
+    first_table,
+    mapped_table,
+    train_table,
+)
 
 
 def test_the_first_table_is_centred_and_weighted_by_frequency():
@@ -66,3 +72,40 @@ def test_nothing_is_learnt_from_nothing(texts):
     table = np.ones((3, 2), np.float32)
     bags = Bags.of([np.array([1], np.int32)] * texts)
     assert train_table(table, bags, np.ones((texts, 2), np.float32), Recipe()) is table
+
+
+def test_the_linear_map_is_that_of_ridge_regression():
+    """Onto the teacher's principal directions, in which its similarities are kept best."""
+    from sklearn.linear_model import Ridge
+
+    bags, teacher, start = _material(np.random.default_rng(2), texts=400)
+    made = averages(start, bags).astype(np.float64)
+    directions = np.linalg.svd(teacher.astype(np.float64))[2][:5]
+    alpha = 0.1 * np.trace(made.T @ made) / made.shape[1]
+    ridge = Ridge(alpha=alpha, fit_intercept=False).fit(made, teacher @ directions.T)
+    table = mapped_table(start, bags, teacher, 5)
+    assert table.shape == (len(start), 5)
+    # The sign of a direction is anyone's choice.
+    np.testing.assert_allclose(np.abs(table), np.abs(ridge.predict(start)), atol=1e-5)
+
+
+def test_a_mapped_student_comes_nearer_on_texts_that_it_was_not_fitted_to():
+    bags, teacher, start = _material(np.random.default_rng(3))
+    rotation = np.linalg.qr(np.random.default_rng(4).normal(size=(16, 16)))[0].astype(np.float32)
+    start = start @ (rotation * np.geomspace(0.1, 3, 16, dtype=np.float32))
+    half, unseen = np.arange(0, len(bags), 2), np.arange(1, len(bags), 2)
+    upper = np.triu_indices(len(unseen), 1)
+    wanted = (teacher[unseen] @ teacher[unseen].T)[upper]
+
+    def agreement(table):
+        student = averages(table, bags.take(unseen))
+        return np.corrcoef((student @ student.T)[upper], wanted)[0, 1]
+
+    mapped = mapped_table(start, bags.take(half), teacher[half], 16)
+    assert agreement(mapped) > agreement(start) + 0.1
+
+
+def test_texts_without_tokens_map_to_nothing():
+    bags = Bags.of([np.empty(0, np.int32)] * 3)
+    made = mapped_table(np.ones((4, 2), np.float32), bags, np.eye(3, dtype=np.float32), 2)
+    assert np.isfinite(made).all()
