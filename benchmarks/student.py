@@ -15,8 +15,8 @@ import numpy as np
 from benchmarks.fast import headline_texts
 from benchmarks.harness import Report, Settings, Table
 from benchmarks.pairs import headline_vectors
+from sbert_cluster.encoder.bags import Bags
 from sbert_cluster.encoder.encoder import Encoder
-from sbert_cluster.encoder.static import Bags
 from sbert_cluster.options import EncodeOptions
 from sbert_cluster.pipeline.distill import measured, recipe_for
 from sbert_cluster.pipeline.student import draft_student, quick_encoder

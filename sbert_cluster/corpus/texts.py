@@ -79,7 +79,7 @@ def normalise(text: str) -> str:
         The normal form; if it would be empty, the text with its punctuation. Idempotent.
     """
     done = _once(text)
-    if not done or max(done) < _EXOTIC:
+    if done.isascii() or max(done) < _EXOTIC:
         return done
     # Folding, composing and taking away can each make room for the others.
     while (again := _once(done)) != done:

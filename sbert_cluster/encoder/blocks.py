@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import chain, groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ def end_to_end(texts: Sequence[Sequence[int]]) -> NDArray[np.int64]:
     """The numbers of all texts, filled up with zeros to a multiple of ``ROUND_ROWS``."""
     count = sum(map(len, texts))
     flat = np.zeros(-(-count // ROUND_ROWS) * ROUND_ROWS, np.int64)
-    flat[:count] = np.fromiter((number for text in texts for number in text), np.int64, count)
+    flat[:count] = np.fromiter(chain.from_iterable(texts), np.int64, count)
     return flat
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sbert_cluster.encoder.bags import Bags
 from sbert_cluster.encoder.batching import batches, windows
 from sbert_cluster.encoder.cache import EmbeddingCache, cache_path, default_cache_dir
 from sbert_cluster.encoder.checkpoint import Checkpoint, open_checkpoint
@@ -21,7 +22,7 @@ from sbert_cluster.encoder.device import Place, choose_places
 from sbert_cluster.encoder.dimensions import shortened
 from sbert_cluster.encoder.generic import GenericBody
 from sbert_cluster.encoder.packed import PackedBody
-from sbert_cluster.encoder.static import Bags, StaticBody
+from sbert_cluster.encoder.static import StaticBody
 from sbert_cluster.encoder.tokens import FIRST_REACH, Tokenizer
 from sbert_cluster.encoder.weights import is_supported
 from sbert_cluster.errors import TextError

@@ -8,15 +8,14 @@ its tokenizer runs; its vectors are not kept in the cache, which would be slower
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sbert_cluster.encoder.bags import Bags
 from sbert_cluster.errors import ModelError
 from sbert_cluster.types import Vectors
 
@@ -36,58 +35,6 @@ MODEL2VEC_LIMIT = 512
 """Tokens that model2vec reads unless its configuration says otherwise."""
 _UNKNOWN = "[UNK]"
 """Stands for words that word vectors do not know; its own vector is zero."""
-_BLOCK_TOKENS = 1 << 20
-"""Tokens whose vectors are summed at a time."""
-
-
-@dataclass(frozen=True)
-class Bags:
-    """Token numbers of n texts, without special tokens; their order does not matter."""
-
-    numbers: NDArray[np.int32]
-    """All texts end to end."""
-    starts: NDArray[np.int64]
-    """int64[n + 1]: where each text begins in ``numbers``; the last one is the end."""
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    @classmethod
-    def of(cls, listed: Iterable[NDArray[np.int32]]) -> Bags:
-        """Bags from one array a text."""
-        parts = list(listed)
-        starts = np.zeros(len(parts) + 1, np.int64)
-        np.cumsum([len(part) for part in parts], out=starts[1:])
-        return cls(np.concatenate([np.empty(0, np.int32), *parts]), starts)
-
-    @classmethod
-    def joined(cls, parts: Iterable[Bags]) -> Bags:
-        """The texts of all parts, one part after the other."""
-        listed = list(parts)
-        lengths = [np.diff(part.starts) for part in listed]
-        starts = np.cumsum(np.concatenate([np.zeros(1, np.int64), *lengths]))
-        numbers = np.concatenate([np.empty(0, np.int32), *(part.numbers for part in listed)])
-        return cls(numbers, starts)
-
-    def take(self, rows: NDArray[np.int64]) -> Bags:
-        """The bags of the given texts, in that order."""
-        lengths = self.starts[rows + 1] - self.starts[rows]
-        starts = np.zeros(len(rows) + 1, np.int64)
-        np.cumsum(lengths, out=starts[1:])
-        places = np.repeat(self.starts[rows] - starts[:-1], lengths) + np.arange(starts[-1])
-        return Bags(self.numbers[places], starts)
-
-    def counts(self, vocabulary: int) -> NDArray[np.int64]:
-        """How often each token occurs. Shape: (vocabulary,)."""
-        return np.bincount(self.numbers, minlength=vocabulary)
-
-    def parts(self) -> Iterator[slice]:
-        """Stretches of texts with a bounded number of tokens."""
-        start = 0
-        while start < len(self):
-            end = int(np.searchsorted(self.starts, self.starts[start] + _BLOCK_TOKENS, "right")) - 1
-            yield slice(start, end := max(end, start + 1))
-            start = end
 
 
 def sums(table: torch.Tensor, bags: Bags) -> torch.Tensor:
@@ -158,7 +105,7 @@ class StaticBody:
         """
         import torch
 
-        bags = Bags.of(np.array(row[skipped:], np.int32) for row in ids)
+        bags = Bags.of(row[skipped:] for row in ids)
         with torch.inference_mode():
             return torch.nn.functional.normalize(sums(self._table, bags), dim=-1)
 

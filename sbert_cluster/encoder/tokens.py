@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from sbert_cluster.encoder.bags import Bags
 from sbert_cluster.encoder.checkpoint import Checkpoint
-from sbert_cluster.encoder.static import Bags, load_static_tokenizer
+from sbert_cluster.encoder.static import load_static_tokenizer
+from sbert_cluster.encoder.words import KnownWords
 from sbert_cluster.errors import ModelError, TextError, UsageError
 from sbert_cluster.options import LongTexts
 
@@ -93,6 +95,7 @@ class Tokenizer:
                 "Use a shorter --prompt, or --long-texts truncate.",
             )
         self._tokenizer.enable_truncation(self._length)
+        self._words = KnownWords.of(self._tokenizer)
         self.skipped = 0 if checkpoint.pool_prompt else self._prompt_length()
         """Tokens at the start of each text that take no part in pooling."""
 
@@ -120,15 +123,17 @@ class Tokenizer:
             raise TextError(position, f"the tokenizer fails on it with {kind}") from None
 
     def _tokens(self, texts: Sequence[str]) -> Tokens:
-        sequences, long = self._truncate(texts)
-        listed = [[numbers] for numbers in sequences]
+        frame = self._frame
+        own, long = self._own(texts)
+        sequences, text = own.framed(frame.special, frame.behind), np.arange(len(texts))
         if self._chunks:
-            for row in np.flatnonzero(long).tolist():
-                listed[row] = self._chunk(texts[row])
+            sequences, text = self._chunked(texts, sequences, long)
         none = np.zeros(len(texts), np.bool_)
-        return _joined(
-            listed,
-            self._frame.size,
+        return Tokens(
+            numbers=sequences.numbers,
+            starts=sequences.starts,
+            text=text,
+            weights=np.maximum(np.diff(sequences.starts) - frame.size, 0),
             truncated=none if self._chunks else long,
             chunked=long if self._chunks else none,
         )
@@ -139,28 +144,56 @@ class Tokenizer:
         Returns:
             The tokens, and bool[n]: what lies beyond the model's length was cut off.
         """
-        sequences, long = self._truncate(texts)
-        before, behind = len(self._frame.before), len(self._frame.behind)
-        return Bags.of(row[before : max(before, len(row) - behind)] for row in sequences), long
+        own, long = self._own(texts)
+        return own.cut(self._frame.prompt), long
 
     def alone(self, token: int) -> list[int]:
         """A sequence of one token, with the special tokens and the prompt around it."""
-        return [*self._frame.before.tolist(), token, *self._frame.behind.tolist()]
+        return [*self._frame.before, token, *self._frame.behind]
 
     @property
     def vocabulary(self) -> int:
         """Number of tokens there are."""
         return int(self._tokenizer.get_vocab_size())
 
-    def _truncate(self, texts: Sequence[str]) -> tuple[list[NDArray[np.int32]], NDArray[np.bool_]]:
-        """The first tokens of each text, and whether it has more.
+    def _own(self, texts: Sequence[str]) -> tuple[Bags, NDArray[np.bool_]]:
+        """Those tokens of each text that the model reads, and whether there are more.
+
+        They are those of the prompt and the text, without special ones.
+        """
+        prompted = [self._prompt + text for text in texts] if self._prompt else texts
+        words, reach = self._words, FIRST_REACH * self._length
+        plain = [
+            row
+            for row, text in enumerate(prompted)
+            if words is not None and len(text) <= reach and words.takes(text)
+        ]
+        quick = words.tokens([prompted[row] for row in plain]) if words else Bags.of([])
+        taken = np.zeros(len(texts), np.bool_)
+        taken[plain] = True
+        others = np.flatnonzero(~taken)
+        slow, beyond = self._truncate([texts[row] for row in others.tolist()])
+        long = np.zeros(len(texts), np.bool_)
+        long[plain] = np.diff(quick.starts) > self._room
+        long[others] = beyond
+        order = np.argsort(np.concatenate([np.array(plain, np.int64), others]))
+        return Bags.joined([quick.cut(0, self._room), slow]).take(order), long
+
+    @property
+    def _room(self) -> int:
+        """Tokens of prompt and text that the model reads."""
+        return max(0, self._length - len(self._frame.special) - len(self._frame.behind))
+
+    def _truncate(self, texts: Sequence[str]) -> tuple[Bags, NDArray[np.bool_]]:
+        """The same, through the tokenizer.
 
         A long text is looked at from its beginning, in growing steps, until the model's length is
         filled twice: the words up to the cut are whole, so a tokenizer that splits at white space
         gives them the same tokens as in the whole text. With any other tokenizer a whole length of
         tokens lies between those that are read and the cut.
         """
-        sequences: list[NDArray[np.int32]] = [np.empty(0, np.int32)] * len(texts)
+        first, last = len(self._frame.special), len(self._frame.behind)
+        read: list[list[int]] = [[]] * len(texts)
         long = np.zeros(len(texts), np.bool_)
         waiting: Sequence[int] = range(len(texts))
         reach = FIRST_REACH * self._length
@@ -170,12 +203,24 @@ class Tokenizer:
             for row, head, encoding in zip(waiting, heads, self._encode(heads), strict=True):
                 beyond = len(encoding.overflowing)
                 if beyond >= 2 or len(head) == min(len(texts[row]), LONGEST_REACH):
-                    sequences[row] = np.array(encoding.ids, np.int32)
+                    numbers = encoding.ids
+                    read[row] = numbers[first : max(first, len(numbers) - last)]
                     long[row] = beyond > 0 or len(head) < len(texts[row])
                 else:
                     not_enough.append(row)
             waiting, reach = not_enough, _STEP * reach
-        return sequences, long
+        return Bags.of(read), long
+
+    def _chunked(
+        self, texts: Sequence[str], sequences: Bags, long: NDArray[np.bool_]
+    ) -> tuple[Bags, NDArray[np.int64]]:
+        """Sequences with chunks in the place of those that were cut; int64: whose each is."""
+        short, cut = np.flatnonzero(~long), np.flatnonzero(long)
+        chunks = [self._chunk(texts[row]) for row in cut.tolist()]
+        text = np.concatenate([short, np.repeat(cut, [len(listed) for listed in chunks])])
+        made = [sequences.take(short), *(Bags.of(listed) for listed in chunks)]
+        order = np.argsort(text, kind="stable")
+        return Bags.joined(made).take(order), text[order]
 
     def _encode(self, texts: Sequence[str]) -> Iterator[tokenizers.Encoding]:
         """Tokenise in stretches, since the tokenizer needs far more memory than its result."""
@@ -190,30 +235,27 @@ class Tokenizer:
     def _encode_batch(self, texts: Sequence[str]) -> list[tokenizers.Encoding]:
         return self._tokenizer.encode_batch_fast([_sound(self._prompt + text) for text in texts])
 
-    def _chunk(self, text: str) -> list[NDArray[np.int32]]:
+    def _chunk(self, text: str) -> list[list[int]]:
         """Sequences that cover a text, each with the special tokens and the prompt around it."""
         frame = self._frame
         own = self._all_tokens(text)
         room = self._length - frame.size
         overlap = int(room * OVERLAP)
         starts = range(0, max(1, len(own) - overlap), room - overlap)
-        return [
-            np.concatenate([frame.before, own[start : start + room], frame.behind])
-            for start in starts
-        ]
+        return [[*frame.before, *own[start : start + room], *frame.behind] for start in starts]
 
-    def _all_tokens(self, text: str) -> NDArray[np.int32]:
+    def _all_tokens(self, text: str) -> list[int]:
         """Every token of a text, without special ones and without the prompt."""
         self._tokenizer.no_truncation()
-        parts = []
+        numbers: list[int] = []
         prompt = self._prompt
         for part in _stretches(text):
             encoding = self._tokenizer.encode(_sound(prompt + part), add_special_tokens=False)
-            parts.append(np.array(encoding.ids, np.int32))
+            numbers += encoding.ids
             # It stands before the first stretch alone, and its tokens are then left out.
             prompt = ""
         self._tokenizer.enable_truncation(self._length)
-        return np.concatenate(parts)[self._frame.prompt :]
+        return numbers[self._frame.prompt :]
 
     def _prompt_length(self) -> int:
         """Tokens of the prompt, with the special token before it and without one behind it."""
@@ -228,12 +270,17 @@ class Tokenizer:
 class _Frame:
     """What stands around the tokens of each text."""
 
-    before: NDArray[np.int32]
+    before: list[int]
     """Special tokens, then those of the prompt."""
-    behind: NDArray[np.int32]
+    behind: list[int]
     """Special tokens."""
     prompt: int
     """Number of tokens of the prompt."""
+
+    @property
+    def special(self) -> list[int]:
+        """Special tokens before the prompt."""
+        return self.before[: len(self.before) - self.prompt]
 
     @property
     def size(self) -> int:
@@ -250,30 +297,10 @@ class _Frame:
         behind = sum(takewhile(bool, reversed(special[before:])))
         own = tokenizer.encode(_sound(prompt), add_special_tokens=False).ids if prompt else []
         return cls(
-            np.array([*word.ids[:before], *own], np.int32),
-            np.array(word.ids[len(special) - behind :], np.int32),
+            [*word.ids[:before], *own],
+            word.ids[len(special) - behind :],
             len(own),
         )
-
-
-def _joined(
-    listed: list[list[NDArray[np.int32]]],
-    frame: int,
-    *,
-    truncated: NDArray[np.bool_],
-    chunked: NDArray[np.bool_],
-) -> Tokens:
-    sequences = [sequence for of_text in listed for sequence in of_text]
-    starts = np.zeros(len(sequences) + 1, np.int64)
-    np.cumsum([len(sequence) for sequence in sequences], out=starts[1:])
-    return Tokens(
-        numbers=np.concatenate([np.empty(0, np.int32), *sequences]),
-        starts=starts,
-        text=np.repeat(np.arange(len(listed)), [len(of_text) for of_text in listed]),
-        weights=np.maximum(np.diff(starts) - frame, 0),
-        truncated=truncated,
-        chunked=chunked,
-    )
 
 
 def _head(text: str, reach: int) -> str:

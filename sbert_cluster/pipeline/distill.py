@@ -10,8 +10,9 @@ import numpy as np
 
 from sbert_cluster.corpus.texts import texts_of
 from sbert_cluster.duplicates.ladder import units_of_texts
+from sbert_cluster.encoder.bags import Bags
 from sbert_cluster.encoder.encoder import Encoder
-from sbert_cluster.encoder.static import Bags, averages, save_static
+from sbert_cluster.encoder.static import averages, save_static
 from sbert_cluster.encoder.tokens import load_tokenizer
 from sbert_cluster.errors import UsageError
 from sbert_cluster.meter import Stopwatch, peak_memory_bytes, versions

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from sbert_cluster.corpus.writing import atomic_file
+from sbert_cluster.encoder.bags import Bags
 from sbert_cluster.encoder.cache import STUDENTS, default_cache_dir
 from sbert_cluster.encoder.device import has_bf16_products
 from sbert_cluster.encoder.encoder import Encoder
-from sbert_cluster.encoder.static import Bags
 from sbert_cluster.options import Precision
 from sbert_cluster.progress import Progress
 from sbert_cluster.training.distill import first_table

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sbert_cluster.encoder.static import Bags, averages, sums
+from sbert_cluster.encoder.bags import Bags
+from sbert_cluster.encoder.static import averages, sums
 from sbert_cluster.neighbors.forecast import forecast_pairs
 from sbert_cluster.neighbors.join import find_pairs
 from sbert_cluster.progress import Progress, silent

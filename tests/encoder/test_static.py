@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from sbert_cluster.encoder.bags import Bags
 from sbert_cluster.encoder.checkpoint import open_checkpoint
 from sbert_cluster.encoder.encoder import Encoder
-from sbert_cluster.encoder.static import Bags, averages, save_static
+from sbert_cluster.encoder.static import averages, save_static
 from sbert_cluster.encoder.tokens import load_tokenizer
 from sbert_cluster.errors import ModelError, UsageError
 from sbert_cluster.options import EncodeOptions
@@ -134,7 +135,7 @@ def test_another_table_is_another_model(tmp_path, tokenizer, table):
 
 
 def test_bags_are_taken_in_any_order_and_joined():
-    bags = Bags.of(np.array(row, np.int32) for row in ([1, 2], [], [0, 0, 1]))
+    bags = Bags.of([[1, 2], [], [0, 0, 1]])
     taken = bags.take(np.array([2, 0, 1]))
     assert taken.numbers.tolist() == [0, 0, 1, 1, 2]
     assert taken.starts.tolist() == [0, 3, 5, 5]

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from sbert_cluster.encoder.static import Bags, averages
+from sbert_cluster.encoder.bags import Bags
+from sbert_cluster.encoder.static import averages
 from sbert_cluster.pipeline.distill import measured, rows_to_train_on
 
 
@@ -12,7 +13,7 @@ def _material(texts=300, tokens=60, width=12):
     rows = [random.integers(0, tokens, 6) for _ in range(texts)]
     for row in range(texts // 2):
         rows[texts - 1 - row] = np.append(rows[row], random.integers(0, tokens))
-    bags = Bags.of(row.astype(np.int32) for row in rows)
+    bags = Bags.of(rows)
     table = random.normal(size=(tokens, width)).astype(np.float32)
     noisy = averages(table, bags) + random.normal(size=(texts, width)) / 20
     return table, bags, (noisy / np.linalg.norm(noisy, axis=1, keepdims=True)).astype(np.float32)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sbert_cluster.encoder.static import Bags, averages
+from sbert_cluster.encoder.bags import Bags
+from sbert_cluster.encoder.static import averages
 from sbert_cluster.training.distill import (
     SMOOTHING,
     Recipe,
@@ -31,7 +32,7 @@ def _material(random, texts=1_500, tokens=300, width=16):
     rows = [random.integers(0, tokens - 1, random.integers(4, 9)) for _ in range(texts)]
     for row in range(texts // 4):
         rows[texts - 1 - row] = np.append(rows[row], random.integers(0, tokens - 1))
-    bags = Bags.of(row.astype(np.int32) for row in rows)
+    bags = Bags.of(rows)
     made = np.stack([np.tanh((hidden[row] * importance[row, None]).sum(0) / 3) for row in rows])
     vectors = made / np.linalg.norm(made, axis=1, keepdims=True)
     start = (hidden + random.normal(size=hidden.shape) / 2).astype(np.float32)
@@ -70,7 +71,7 @@ def test_tokens_that_do_not_occur_stay_and_the_seed_decides():
 @pytest.mark.parametrize("texts", [0, 1])
 def test_nothing_is_learnt_from_nothing(texts):
     table = np.ones((3, 2), np.float32)
-    bags = Bags.of([np.array([1], np.int32)] * texts)
+    bags = Bags.of([[1]] * texts)
     assert train_table(table, bags, np.ones((texts, 2), np.float32), Recipe()) is table
 
 
@@ -106,6 +107,6 @@ def test_a_mapped_student_comes_nearer_on_texts_that_it_was_not_fitted_to():
 
 
 def test_texts_without_tokens_map_to_nothing():
-    bags = Bags.of([np.empty(0, np.int32)] * 3)
+    bags = Bags.of([[]] * 3)
     made = mapped_table(np.ones((4, 2), np.float32), bags, np.eye(3, dtype=np.float32), 2)
     assert np.isfinite(made).all()
