@@ -28,7 +28,9 @@ from sbert_cluster.types import Vectors
 MANY_PAIRS = 50_000_000
 """Pairs from which somebody should be asked first."""
 _BUDGET = 40_000_000_000
-"""Multiply-adds of the whole sample: about a second of two cores."""
+"""Multiply-adds of the whole sample: about half a second of two cores."""
+_COMPARING = 400
+"""Comparing a similarity with the threshold takes as long as so many."""
 _ROWS = 64, 2_048
 """Least and most rows of the sample."""
 _BLOCK_ROWS = 8_192
@@ -70,7 +72,7 @@ def forecast_pairs(vectors: Vectors, threshold: float, *, seed: int = 0) -> Fore
         threshold: In (0, 1].
         seed: Of the sample.
     """
-    rows = _draw(len(vectors), vectors.size, seed)
+    rows = _draw(len(vectors), vectors, seed)
     counts = _counts(vectors[rows], vectors, threshold)
     # Each row is also as similar to itself as can be, unless it is zero.
     counts[:, -1] -= vectors[rows].any(axis=1)
@@ -88,7 +90,7 @@ def forecast_pairs_between(
         threshold: In (0, 1].
         seed: Of the sample.
     """
-    rows = _draw(len(left), right.size, seed)
+    rows = _draw(len(left), right, seed)
     counts = _counts(left[rows], right, threshold)
     return _forecast(counts, len(left), float(len(left)), threshold)
 
@@ -104,16 +106,17 @@ def forecast_sample(sample: Vectors, threshold: float, pairs: int, *, seed: int 
         pairs: Pairs that there are in all.
         seed: Of the sample of the sample.
     """
-    rows = _draw(len(sample), sample.size, seed)
+    rows = _draw(len(sample), sample, seed)
     counts = _counts(sample[rows], sample, threshold)
     counts[:, -1] -= sample[rows].any(axis=1)
     weight = pairs / (len(sample) - 1)
     return _forecast(counts, len(sample), weight, threshold)
 
 
-def _draw(n: int, cost: int, seed: int) -> NDArray[np.int64]:
-    """Rows of the sample, rising."""
+def _draw(n: int, others: Vectors, seed: int) -> NDArray[np.int64]:
+    """Rows of the sample, rising, where each is compared with all others."""
     least, most = _ROWS
+    cost = len(others) * (others.shape[1] + _COMPARING)
     size = min(n, max(least, min(most, _BUDGET // max(cost, 1))))
     return np.sort(np.random.default_rng(seed).choice(n, size, replace=False))
 

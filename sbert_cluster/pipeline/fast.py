@@ -44,10 +44,12 @@ from sbert_cluster.types import Corpus, Embeddings, Rows, Vectors
 
 _MARGIN = 0.01
 """How far below the threshold bf16 may see a pair that is one."""
-_REACHES = (0.3, 0.25, 0.2, 0.15, 0.1)
-"""How far below the threshold student similarities are looked at, the farthest first."""
+_FARTHEST, _NEAREST = 0.3, 0.1
+"""How far below the threshold student similarities are looked at: so far, or less"""
+_REACHING = 0.25
+"""where a larger share of the rows has a partner there: reading such rows is what costs most;"""
 _MOST_REACHING = 0.4
-"""Share of the rows that may have a partner there; beyond, something nearer is tried."""
+"""but where even at the nearest more than this share has one, --fast is given up."""
 _MOST_READ = 0.6
 """Share of the texts from which reading them all costs hardly more."""
 _MOST_PAIRS_A_ROW = 50
@@ -314,16 +316,17 @@ class Cascade:
     def _lowest(self, student: Vectors) -> float:
         """L: the lowest student similarity at which not too many rows have a partner."""
         nearest = nearest_histogram(student, seed=self.seed, bins=100)
-        for reach in _REACHES:
-            lowest = max(_LOWEST, round(self.threshold - reach, 2))
+        highest = max(_LOWEST, round(self.threshold - _NEAREST, 2))
+        lowest = max(_LOWEST, round(self.threshold - _FARTHEST, 2))
+        while lowest <= highest:
             share = nearest.counts[nearest.edges[:-1] >= lowest - 1e-9].sum() / nearest.rows
-            if share > _MOST_REACHING:
-                continue
-            expected = forecast_pairs(student, lowest, seed=self.seed)
-            if expected.high <= _MOST_PAIRS_A_ROW * len(student):
-                return lowest
+            if share <= (_REACHING if lowest < highest else _MOST_REACHING):
+                expected = forecast_pairs(student, lowest, seed=self.seed)
+                if expected.high <= _MOST_PAIRS_A_ROW * len(student):
+                    return lowest
+            lowest = round(lowest + 0.01, 2)
         raise NotWorthIt(
-            f"at a student similarity of {self.threshold - _REACHES[-1]:.2f}, where pairs would be "
+            f"at a student similarity of {highest:.2f}, where pairs would be "
             f"looked for, more than {_MOST_REACHING:.0%} of the texts have a look-alike"
         )
 
