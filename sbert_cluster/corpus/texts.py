@@ -117,7 +117,8 @@ def _once(text: str) -> str:
 
 def _fold(text: str) -> str:
     if text.isascii():
-        return _ASCII_CONTROL.sub("", " ".join(text.split())).lower()
+        plain = text if text.isprintable() else _ASCII_CONTROL.sub("", " ".join(text.split()))
+        return plain.lower()
     text = " ".join(text.split())
     # Few texts hold such characters, and looking is much faster than replacing.
     if not _invisible().isdisjoint(text):

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -135,24 +135,30 @@ def embed_some(
         seed: Of every random choice.
         progress: Told how far each part is.
     """
-    units = units_of_texts(texts)
-    # Rows of the same form are duplicates by their texts, and may be in a group with others.
-    _, form, size = np.unique(units.form, return_inverse=True, return_counts=True)
-    always = np.flatnonzero(size[form] > 1)
-    cascade = Cascade(
-        encoder=encoder,
-        texts=[texts[row] for row in units.first.tolist()],
-        threshold=threshold,
-        options=options,
-        always=always,
-        seed=seed,
-        progress=progress,
-    )
-    try:
-        look = cascade.run()
-    except NotWorthIt as why:
-        made = embed_units(corpora, texts, encoder, progress)
-        return replace(made, notes=(*made.notes, f"--fast was run in full: {why}"))
+    reading = quick_encoder(encoder)
+    with ThreadPoolExecutor(1, "vocabulary") as pool:
+        # Until all texts are tokenised, little else keeps more than one processor busy.
+        wanted = len(texts) >= options.least_texts and not encoder.checkpoint.is_static
+        coming = pool.submit(read_vocabulary, reading, progress) if wanted else None
+        units = units_of_texts(texts)
+        # Rows of the same form are duplicates by their texts, and may be in a group with others.
+        _, form, size = np.unique(units.form, return_inverse=True, return_counts=True)
+        cascade = Cascade(
+            encoder=encoder,
+            reading=reading,
+            vocabulary=coming,
+            texts=[texts[row] for row in units.first.tolist()],
+            threshold=threshold,
+            options=options,
+            always=np.flatnonzero(size[form] > 1),
+            seed=seed,
+            progress=progress,
+        )
+        try:
+            look = cascade.run()
+        except NotWorthIt as why:
+            made = embed_units(corpora, texts, encoder, progress)
+            return replace(made, notes=(*made.notes, f"--fast was run in full: {why}"))
     vectors = np.zeros((len(units), look.vectors.shape[1]), np.float32)
     vectors[look.read] = look.vectors
     embeddings = Embeddings(vectors, encoder.fingerprint, look.truncated)
@@ -235,6 +241,10 @@ class Cascade:
 
     encoder: Encoder
     """The model."""
+    reading: Encoder
+    """The same in the number format for looking."""
+    vocabulary: Future[Vectors] | None
+    """Its vectors of all tokens; None: they will not be asked for."""
     texts: list[str]
     """n different texts."""
     threshold: float
@@ -244,7 +254,7 @@ class Cascade:
     always: Rows
     """Rows whose vectors are needed whether or not they are similar to any other."""
     seed: int
-    """Of what is trained on, and of the audit."""
+    """Of what the student is fitted to, and of the audit."""
     progress: Progress
     """Told how far each part is."""
 
@@ -256,7 +266,7 @@ class Cascade:
         """
         begun = time.perf_counter()
         self._refuse_what_cannot_pay()
-        reader = _Reader(quick_encoder(self.encoder), self.texts, self.progress)
+        reader = _Reader(self.reading, self.texts, self.progress)
         student, truncated = self._student(reader)
         lowest = self._lowest(student)
         pairs = find_pairs(student, lowest, self.progress, device=self._where).pairs
@@ -300,11 +310,9 @@ class Cascade:
 
     def _student(self, reader: _Reader) -> tuple[Vectors, NDArray[np.bool_]]:
         """The fitted student's vectors of all texts, and which texts the model would cut."""
-        with ThreadPoolExecutor(1, "vocabulary") as pool:
-            # Tokenising leaves a processor idle now and then.
-            coming = pool.submit(read_vocabulary, reader.encoder, self.progress)
-            bags, truncated = self.encoder.bags(self.texts, self.progress)
-            vocabulary = coming.result()
+        assert self.vocabulary
+        bags, truncated = self.encoder.bags(self.texts, self.progress)
+        vocabulary = self.vocabulary.result()
         draft = first_table(vocabulary, bags.counts(len(vocabulary)))
         most = int(_MOST_FITTED * len(self.texts))
         order = np.random.default_rng(self.seed).permutation(len(self.texts))

@@ -167,7 +167,7 @@ def test_a_static_model_needs_no_student(tiny_model, tmp_path):
     encoder = Encoder.open(EncodeOptions(model=str(folder)))
     texts = _texts(tiny_model, 50, 10)
     none = np.empty(0, np.int64)
-    cascade = Cascade(encoder, texts, 0.9, FastOptions(), none, 0, lambda *_: None)
+    cascade = Cascade(encoder, encoder, None, texts, 0.9, FastOptions(), none, 0, lambda *_: None)
     with pytest.raises(NotWorthIt, match="static"):
         cascade.run()
 

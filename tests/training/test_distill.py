@@ -93,7 +93,7 @@ def test_the_linear_map_is_that_of_ridge_regression():
 def test_a_mapped_student_comes_nearer_on_texts_that_it_was_not_fitted_to():
     bags, teacher, start = _material(np.random.default_rng(3))
     rotation = np.linalg.qr(np.random.default_rng(4).normal(size=(16, 16)))[0].astype(np.float32)
-    start = start @ (rotation * np.geomspace(0.1, 3, 16, dtype=np.float32))
+    start = start @ (rotation * np.geomspace(0.3, 3, 16, dtype=np.float32))
     half, unseen = np.arange(0, len(bags), 2), np.arange(1, len(bags), 2)
     upper = np.triu_indices(len(unseen), 1)
     wanted = (teacher[unseen] @ teacher[unseen].T)[upper]
@@ -103,7 +103,7 @@ def test_a_mapped_student_comes_nearer_on_texts_that_it_was_not_fitted_to():
         return np.corrcoef((student @ student.T)[upper], wanted)[0, 1]
 
     mapped = mapped_table(start, bags.take(half), teacher[half], 16)
-    assert agreement(mapped) > agreement(start) + 0.1
+    assert agreement(mapped) > agreement(start) + 0.08
 
 
 def test_texts_without_tokens_map_to_nothing():
