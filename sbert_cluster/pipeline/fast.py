@@ -47,9 +47,11 @@ _MARGIN = 0.01
 _FARTHEST, _NEAREST = 0.3, 0.1
 """How far below the threshold student similarities are looked at: so far, or less"""
 _REACHING = 0.25
-"""where a larger share of the rows has a partner there: reading such rows is what costs most;"""
+"""where a larger share of the rows has a partner there, since reading rows is what costs most;"""
+_FARTHER = 0.05
+"""and so much farther where no level there suffices."""
 _MOST_REACHING = 0.4
-"""but where even at the nearest more than this share has one, --fast is given up."""
+"""Where even at the nearest more than this share has one, --fast is given up."""
 _MOST_READ = 0.6
 """Share of the texts from which reading them all costs hardly more."""
 _MOST_PAIRS_A_ROW = 50
@@ -268,12 +270,8 @@ class Cascade:
         self._refuse_what_cannot_pay()
         reader = _Reader(self.reading, self.texts, self.progress)
         student, truncated = self._student(reader)
-        lowest = self._lowest(student)
-        pairs = find_pairs(student, lowest, self.progress, device=self._where).pairs
+        audit, level = self._searched(student, reader)
         del student
-        reach = Reach.of(pairs, len(self.texts), lowest)
-        audit, level = self._audited(reach, reader)
-        reader.read(reach.above(level))
         reader.read(self.always)
         found = find_pairs(reader.of(reader.rows), self.threshold, device=self._where)
         read, vectors, seconds = self._decisive(reader)
@@ -282,7 +280,7 @@ class Cascade:
         facts: dict[str, float | int | str] = {
             "target": self.options.recall,
             "student_threshold": round(level, 4),
-            "student_lowest": lowest,
+            "student_lowest": audit.lowest,
             "texts": len(self.texts),
             "texts_read": reader.count,
             "texts_encoded": len(read),
@@ -338,9 +336,30 @@ class Cascade:
             f"looked for, more than {_MOST_REACHING:.0%} of the texts have a look-alike"
         )
 
-    def _audited(self, reach: Reach, reader: _Reader) -> tuple[Audit, float]:
-        """Audit the surest rows, and random others until they tell a level."""
-        sure = self._sure(reach)
+    def _searched(self, student: Vectors, reader: _Reader) -> tuple[Audit, float]:
+        """Find the level that suffices, looking farther where it must, and read all rows from it.
+
+        Rows that were read in vain on the way have a partner above the level, so they count.
+        """
+        lowest, sure = self._lowest(student), 1.0
+        farthest = max(_LOWEST, round(self.threshold - _FARTHEST, 2))
+        while True:
+            pairs = find_pairs(student, lowest, self.progress, device=self._where).pairs
+            reach = Reach.of(pairs, len(self.texts), lowest)
+            audit, level = self._audited(reach, reader, min(sure, self._sure(reach)))
+            if level is not None:
+                reader.read(reach.above(level))
+                return audit, level
+            expected = forecast_pairs(student, lowest - _FARTHER, seed=self.seed)
+            if lowest <= farthest or expected.high > _MOST_PAIRS_A_ROW * len(student):
+                raise NotWorthIt(
+                    f"{audit.pairs:,} pairs seen are too few, or too unlike to the student, to "
+                    f"promise a recall of {self.options.recall:g}"
+                )
+            sure, lowest = lowest, max(farthest, round(lowest - _FARTHER, 2))
+
+    def _audited(self, reach: Reach, reader: _Reader, sure: float) -> tuple[Audit, float | None]:
+        """Audit the surest rows, and random others until they tell a level; None: none suffices."""
         high = reach.above(sure)
         order = np.setdiff1d(reach.rows, high)
         order = np.random.default_rng((self.seed, 1)).permutation(order)
@@ -357,10 +376,7 @@ class Cascade:
                 if share == 1 or left <= _WORTH_MORE * count:
                     break
             elif share == 1:
-                raise NotWorthIt(
-                    f"{audit.pairs:,} pairs seen are too few, or too unlike to the student, to "
-                    f"promise a recall of {self.options.recall:g}"
-                )
+                return audit, None
             if reader.count > most:
                 raise NotWorthIt(f"{reader.count:,} texts were read, and no level can be told")
             count = min(len(order), count + max(count // 2, first))
