@@ -88,37 +88,27 @@ class Head:
     out_row: ir.Value
     factor: ir.Value
     scratch: ir.Value
-    count: ir.Value
-    """Heads from this one on that are worked on together."""
 
 
-def module(
-    size: int,
-    *,
-    half: bool,
-    write: Callable[[HeadCode, Head], None],
-    room: int = 0,
-    together: int = 1,
-) -> str:
+def module(size: int, *, half: bool, write: Callable[[HeadCode, Head], None], room: int = 0) -> str:
     """A module with one function, ``attend(task)``.
 
     Args:
         size: Numbers of a head, a multiple of 32.
         half: Whether numbers are bfloat16 rather than float32.
-        write: Writes the attention of one head, or of some heads of a text.
+        write: Writes the attention of one head.
         room: Bytes at the start of the scratch that keep the shapes of tiles; 0: none are used.
-        together: Most heads that it is to write at a time.
     """
     made = ir.Module()
     made.triple = ""
     code = HeadCode(made, ir.IRBuilder(), size, half)
-    kind = ir.FunctionType(NOTHING, [POINTER] * 4 + [I64] * 3 + [F32, POINTER, I64])
+    kind = ir.FunctionType(NOTHING, [POINTER] * 4 + [I64] * 3 + [F32, POINTER])
     function = ir.Function(made, kind, "head")
     function.linkage = "internal"
     code.builder.position_at_end(function.append_basic_block("entry"))
     write(code, Head(*function.args))
     code.builder.ret_void()
-    _attend(code, function, room, together)
+    _attend(code, function, room)
     return str(made)
 
 
@@ -129,7 +119,7 @@ def clamped(code: HeadCode, head: Head, first: ir.Value, number: int) -> ir.Valu
     return b.select(b.icmp_signed("<", row, last), row, last)
 
 
-def _attend(code: HeadCode, head: ir.Function, room: int, together: int) -> None:
+def _attend(code: HeadCode, head: ir.Function, room: int) -> None:
     """The function that each thread runs."""
     function = ir.Function(code.module, ir.FunctionType(NOTHING, [POINTER]), "attend")
     b = code.builder
@@ -160,9 +150,7 @@ def _attend(code: HeadCode, head: ir.Function, room: int, together: int) -> None
     length = code.load(code.at(task["lengths"], text, 8), I64, 8)
     width = b.mul(task["heads"], whole(code.size))
     rows = [task["qkv_row"], task["mixed_row"]]
-    with loop(code, some, together) as number:
-        left = b.sub(some, number.index)
-        count = b.select(b.icmp_signed("<", left, whole(together)), left, whole(together))
+    with loop(code, some, 1) as number:
         column = b.mul(b.add(first, number.index), whole(code.size))
         query = code.at(
             code.at(task["qkv"], b.mul(start, task["qkv_row"])), column, 4 // code.numbers
@@ -172,7 +160,7 @@ def _attend(code: HeadCode, head: ir.Function, room: int, together: int) -> None
         out = code.at(
             code.at(task["mixed"], b.mul(start, task["mixed_row"])), column, 4 // code.numbers
         )
-        b.call(head, [query, key, value, out, length, *rows, factor, scratch, count])
+        b.call(head, [query, key, value, out, length, *rows, factor, scratch])
     b.branch(check)
     b.position_at_end(done)
     if room:

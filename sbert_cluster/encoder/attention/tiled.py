@@ -37,8 +37,6 @@ from sbert_cluster.encoder.team import lines
 
 LARGEST_HEAD = 64
 """Numbers of a head up to which this is faster than torch's operator."""
-_HEADS = 2
-"""Heads of a text that are worked on together, so that one need not wait for its own steps."""
 _BLOCK = 32
 """Queries, and keys, that are worked on together."""
 _UNROLLED = 4
@@ -53,44 +51,28 @@ _ONE_PAIR = 0x3F803F80
 
 def scratch_bytes(size: int, longest: int) -> int:
     """Scratch that a thread needs for texts of up to so many tokens."""
-    return lines(_KEPT + _TILE + 4 * _BLOCK * _BLOCK + _HEADS * _head_bytes(size, -(-longest // _BLOCK) * _BLOCK))
+    padded = -(-longest // _BLOCK) * _BLOCK
+    fixed = 4 * _BLOCK * max(size, _BLOCK) + _TILE + _BLOCK * (64 + 4)
+    return lines(_KEPT + fixed + padded * (3 * 2 * size + 2 * _BLOCK))
 
 
 def kernel(size: int, *, half: bool = True) -> str:
     """A module with one function, ``attend(task)``; see :func:`heads.module`."""
-    return module(size, half=half, write=_heads, room=_KEPT, together=_HEADS)
-
-
-def _head_bytes(size: int, padded: int) -> int:
-    """Scratch of one head: sums, highest scores, results; then queries, keys, values, weights."""
-    return _BLOCK * (64 + 4 + 4 * size) + padded * (3 * 2 * size + 2 * _BLOCK)
+    return module(size, half=half, write=_head, room=_KEPT)
 
 
 @dataclass
-class _Text:
-    """What the heads of a text share."""
+class _Unit(Head):
+    """And where its parts lie in the scratch."""
 
+    block: ir.Value
+    """Lines of float32, one for each query of a block: scores, or else weighted sums."""
     ones: ir.Value
     """A tile."""
-    scores: ir.Value
-    """32 lines of 32 float32, queries by keys."""
-    padded: ir.Value
-    """Its length, up to whole blocks."""
-    room: ir.Value
-    """Bytes of a head."""
-    weigh: ir.Function
-
-
-@dataclass
-class _Parts:
-    """Where the parts of a head lie in the scratch."""
-
     sums: ir.Value
-    """A line for each query of the block: the sum of its weights, sixteen times."""
+    """A line for each query of a block: the sum of its weights, sixteen times."""
     tops: ir.Value
-    """What is added to the scores of each query, float32."""
-    mixed: ir.Value
-    """A line of float32 for each query of the block: the weighted sum."""
+    """What is added to the scores of each query of a block, float32."""
     queries: ir.Value
     """A line for each token."""
     keys: ir.Value
@@ -99,105 +81,103 @@ class _Parts:
     """Tiles: 16 pairs of tokens by 16 numbers, all of these tokens one after the other."""
     weights: ir.Value
     """32 lines of 32 bfloat16, queries by keys, for each block of keys."""
+    padded: ir.Value
+    """Length of the text, up to whole blocks."""
+    weigh: ir.Function
 
 
-def _heads(code: HeadCode, head: Head) -> None:
-    """Attention of some heads of one text."""
+def _head(code: HeadCode, head: Head) -> None:
+    """Attention of one head of one text."""
+    b = code.builder
+    unit = _divided(code, head)
+    for line in range(0, _TILE, 64):
+        b.store(filled(WORDS, _ONE_PAIR), code.at(unit.ones, line), align=64)
+    _clear_tops(code, unit)
+    _turn_keys(code, unit)
+    _pair_values(code, unit)
+    _copy_queries(code, unit)
+    with loop(code, head.length, _BLOCK) as block:
+        rows = _at_most_a_block(code, b.sub(head.length, block.index))
+        _weigh(code, unit, block.index, rows)
+        _mix(code, unit)
+        fine = _write(code, unit, block.index, rows)
+        with b.if_then(b.not_(fine), likely=False):
+            # Once more, with the highest score of each query taken from all of its scores.
+            _find_tops(code, unit, block.index, rows)
+            _weigh(code, unit, block.index, rows)
+            _mix(code, unit)
+            _write(code, unit, block.index, rows)
+            _clear_tops(code, unit)
+
+
+def _divided(code: HeadCode, head: Head) -> _Unit:
+    """Divide the scratch."""
     b = code.builder
     padded = b.and_(b.add(head.length, whole(_BLOCK - 1)), whole(-_BLOCK))
-    scores = code.at(head.scratch, _TILE)
-    room = b.add(b.mul(padded, whole(_head_bytes(code.size, 1) - _head_bytes(code.size, 0))),
-                 whole(_head_bytes(code.size, 0)))  # fmt: skip
-    text = _Text(head.scratch, scores, padded, room, _weigher(code))
-    for line in range(0, _TILE, 64):
-        b.store(filled(WORDS, _ONE_PAIR), code.at(text.ones, line), align=64)
-    with loop(code, head.count, 1) as number:
-        one, parts = _one(code, head, text, number.index)
-        _clear_tops(code, parts)
-        _turn_keys(code, one, parts)
-        _pair_values(code, one, parts, padded)
-        _copy_queries(code, one, parts)
-    with loop(code, head.length, _BLOCK) as block:
-        left = b.sub(head.length, block.index)
-        rows = b.select(b.icmp_signed("<", left, whole(_BLOCK)), left, whole(_BLOCK))
-        _score(code, head, text, block.index, rows)
-        with loop(code, head.count, 1) as number:
-            _mix(code, _one(code, head, text, number.index)[1], text.ones, padded)
-        with loop(code, head.count, 1) as number:
-            one, parts = _one(code, head, text, number.index)
-            fine = _write(code, one, parts, block.index, rows)
-            with b.if_then(b.not_(fine), likely=False):
-                _again(code, one, text, parts, block.index, rows)
+    ones = code.at(head.scratch, 4 * _BLOCK * max(code.size, _BLOCK))
+    sums = code.at(ones, _TILE)
+    tops = code.at(sums, 64 * _BLOCK)
+    queries = code.at(tops, 4 * _BLOCK)
+    keys, values, weights = (code.at(queries, padded, 2 * code.size * k) for k in (1, 2, 3))
+    return _Unit(**vars(head), block=head.scratch, ones=ones, sums=sums, tops=tops,
+                 queries=queries, keys=keys, values=values, weights=weights, padded=padded,
+                 weigh=_weigher(code))  # fmt: skip
 
 
-def _one(
-    code: HeadCode, head: Head, text: _Text, number: ir.Value
-) -> tuple[Head, _Parts]:
-    """One of the heads, and its parts."""
-    size, step = code.size, 2 * code.size
-    begin = code.at(code.at(text.scores, 4 * _BLOCK * _BLOCK), code.builder.mul(number, text.room))
-    sums, begin = begin, code.at(begin, 64 * _BLOCK)
-    tops, begin = begin, code.at(begin, 4 * _BLOCK)
-    mixed, begin = begin, code.at(begin, 4 * size * _BLOCK)
-    queries, begin = begin, code.at(begin, text.padded, step)
-    keys, begin = begin, code.at(begin, text.padded, step)
-    values, weights = begin, code.at(begin, text.padded, step)
-    places = [
-        code.at(place, number, step) for place in (head.query, head.key, head.value, head.out)
-    ]
-    one = replace(head, query=places[0], key=places[1], value=places[2], out=places[3])
-    return one, _Parts(sums, tops, mixed, queries, keys, values, weights)
+def _at_most_a_block(code: HeadCode, left: ir.Value) -> ir.Value:
+    b = code.builder
+    return b.select(b.icmp_signed("<", left, whole(_BLOCK)), left, whole(_BLOCK))
 
 
-def _clear_tops(code: HeadCode, parts: _Parts) -> None:
+def _clear_tops(code: HeadCode, unit: _Unit) -> None:
     for half in range(2):
-        code.builder.store(filled(VECTOR, 0.0), code.at(parts.tops, 64 * half), align=64)
+        code.builder.store(filled(VECTOR, 0.0), code.at(unit.tops, 64 * half), align=64)
 
 
-def _row(code: HeadCode, head: Head, base: ir.Value, first: ir.Value, number: int) -> ir.Value:
+def _row(code: HeadCode, unit: _Unit, base: ir.Value, first: ir.Value, number: int) -> ir.Value:
     """The row ``first + number``; behind the end of the text, its last one again."""
     b = code.builder
-    place = b.add(b.mul(first, head.row), b.mul(whole(number), head.row))
-    last = b.mul(b.sub(head.length, whole(1)), head.row)
+    place = b.add(b.mul(first, unit.row), b.mul(whole(number), unit.row))
+    last = b.mul(b.sub(unit.length, whole(1)), unit.row)
     return code.at(base, b.select(b.icmp_signed("<", place, last), place, last))
 
 
-def _fetch_next(code: HeadCode, head: Head, place: ir.Value) -> None:
-    """What will be needed soon: the same of the next heads, and of the next text."""
-    code.fetch_early(code.at(place, _HEADS * code.row_bytes))
+def _fetch_next(code: HeadCode, place: ir.Value) -> None:
+    """The same row of the next head will be needed soon."""
+    code.fetch_early(code.at(place, code.row_bytes))
 
 
-def _turn_keys(code: HeadCode, head: Head, parts: _Parts) -> None:
+def _turn_keys(code: HeadCode, unit: _Unit) -> None:
     """Turn the keys on their side, sixteen at a time."""
     b = code.builder
-    with loop(code, head.length, LANES) as token:
-        places = [_row(code, head, head.key, token.index, number) for number in range(LANES)]
+    with loop(code, unit.length, LANES) as token:
+        places = [_row(code, unit, unit.key, token.index, number) for number in range(LANES)]
         for place in places:
-            _fetch_next(code, head, place)
-        to = code.at(parts.keys, token.index, 2 * code.size)
+            _fetch_next(code, place)
+        to = code.at(unit.keys, token.index, 2 * code.size)
         for word in range(0, code.words, LANES):
             rows = [code.load(code.at(place, 4 * word), WORDS) for place in places]
             for number, column in enumerate(code.turned(rows)):
                 b.store(column, code.at(to, (word + number) * 64), align=64)
 
 
-def _pair_values(code: HeadCode, head: Head, parts: _Parts, padded: ir.Value) -> None:
+def _pair_values(code: HeadCode, unit: _Unit) -> None:
     """Values of two neighbouring tokens, number by number, as tiles; zeros behind the end."""
     b = code.builder
     shorts = ir.VectorType(I16, 2 * LANES)
 
     def store(token: ir.Value, pairs: list[ir.Value]) -> None:
-        step = code.at(parts.values, b.and_(token, whole(-_BLOCK)), 2 * code.size)
+        step = code.at(unit.values, b.and_(token, whole(-_BLOCK)), 2 * code.size)
         line = code.at(step, b.and_(token, whole(_BLOCK - 1)), 32)
         for number, pair in enumerate(pairs):
             b.store(pair, code.at(line, number * _TILE), align=64)
 
     tiles = code.size // LANES
-    with loop(code, head.length, 2) as token:
-        rows = [_row(code, head, head.value, token.index, number) for number in range(2)]
+    with loop(code, unit.length, 2) as token:
+        rows = [_row(code, unit, unit.value, token.index, number) for number in range(2)]
         pairs = []
         for row in rows:
-            _fetch_next(code, head, row)
+            _fetch_next(code, row)
         for number in range(0, tiles, 2):
             both = [code.load(code.at(row, 2 * LANES * number), shorts, 2) for row in rows]
             for half in range(2):
@@ -205,43 +185,42 @@ def _pair_values(code: HeadCode, head: Head, parts: _Parts, padded: ir.Value) ->
                 mask = ir.Constant(ir.VectorType(I32, 2 * LANES), turns)
                 pairs.append(b.shuffle_vector(*both, mask))
         store(token.index, pairs)
-    end = b.and_(b.add(head.length, whole(1)), whole(-2))
-    with loop(code, padded, 2, start=end) as token:
+    end = b.and_(b.add(unit.length, whole(1)), whole(-2))
+    with loop(code, unit.padded, 2, start=end) as token:
         store(token.index, [filled(WORDS, 0)] * tiles)
 
 
-def _copy_queries(code: HeadCode, head: Head, parts: _Parts) -> None:
+def _copy_queries(code: HeadCode, unit: _Unit) -> None:
     """Queries close together; what lies behind the last one is worked on, and never used."""
-    with loop(code, head.length, 1) as token:
-        place = code.at(head.query, code.builder.mul(token.index, head.row))
-        _fetch_next(code, head, place)
-        to = code.at(parts.queries, token.index, 2 * code.size)
+    with loop(code, unit.length, 1) as token:
+        place = code.at(unit.query, code.builder.mul(token.index, unit.row))
+        _fetch_next(code, place)
+        to = code.at(unit.queries, token.index, 2 * code.size)
         code.builder.store(code.load(place, code.row), to, align=64)
 
 
-def _score(
-    code: HeadCode, head: Head, text: _Text, block: ir.Value, rows: ir.Value
-) -> None:
-    """Weights of the block's queries for all keys, by all heads."""
+def _weigh(code: HeadCode, unit: _Unit, block: ir.Value, rows: ir.Value) -> None:
+    """Weights of the block's queries for all keys."""
     b = code.builder
-    # At first nothing waits to be weighed: no rows.
-    waiting = [text.scores, text.scores, whole(1), whole(0)]
-    with loop(code, head.count, 1, waiting) as number:
-        _, parts = _one(code, head, text, number.index)
-        with loop(code, text.padded, _BLOCK, number.carried) as keys:
-            _multiply(code, parts, block, keys.index)
-            _weigh(code, head, text, keys.carried)
-            _store(code, text.scores, 4 * _BLOCK)
-            weights = code.at(parts.weights, keys.index, 2 * _BLOCK)
-            keys.becomes = [weights, parts.tops, b.sub(head.length, keys.index), rows]
-        number.becomes = keys.carried
-    _weigh(code, head, text, number.carried)
+
+    def weigh(waiting: Sequence[ir.Value]) -> None:
+        weights, left, some = waiting
+        b.call(unit.weigh, [unit.block, weights, unit.tops, left, some, unit.factor])
+
+    # At first no scores wait to be weighed.
+    with loop(code, unit.padded, _BLOCK, [unit.weights, whole(1), whole(0)]) as keys:
+        _multiply(code, unit, block, keys.index)
+        weigh(keys.carried)
+        _store(code, unit.block, 4 * _BLOCK)
+        weights = code.at(unit.weights, keys.index, 2 * _BLOCK)
+        keys.becomes = [weights, b.sub(unit.length, keys.index), rows]
+    weigh(keys.carried)
 
 
-def _multiply(code: HeadCode, parts: _Parts, block: ir.Value, first: ir.Value) -> None:
+def _multiply(code: HeadCode, unit: _Unit, block: ir.Value, first: ir.Value) -> None:
     """Scores of the block's queries with 32 keys, in registers 0 to 3."""
     row = 2 * code.size
-    queries, keys = code.at(parts.queries, block, row), code.at(parts.keys, first, row)
+    queries, keys = code.at(unit.queries, block, row), code.at(unit.keys, first, row)
     code.clear_sums()
     for part in range(code.size // _BLOCK):
         for half in range(2):
@@ -258,10 +237,6 @@ def _store(code: HeadCode, place: ir.Value, gap: int) -> None:
     for register in range(4):
         start = code.at(place, register // 2 * LANES * gap + register % 2 * 64)
         code.tile("tilestored64", register, start, whole(gap))
-
-
-def _weigh(code: HeadCode, head: Head, text: _Text, waiting: Sequence[ir.Value]) -> None:
-    code.builder.call(text.weigh, [text.scores, *waiting, head.factor])
 
 
 def _weigher(code: HeadCode) -> ir.Function:
@@ -295,26 +270,24 @@ def _weigher(code: HeadCode) -> ir.Function:
     return function
 
 
-def _mix(code: HeadCode, parts: _Parts, ones: ir.Value, padded: ir.Value) -> None:
+def _mix(code: HeadCode, unit: _Unit) -> None:
     """The weighted sums of values, and the sums of weights, of the block's queries."""
     tiles = code.size // LANES
     for number in range(0, tiles, 2):
         sums = number == 0
         for register in range(6 if sums else 4):
             code.tile("tilezero", register)
-        with loop(code, padded, _BLOCK) as keys:
-            weights = code.at(parts.weights, keys.index, 2 * _BLOCK)
-            values = code.at(code.at(parts.values, keys.index, 2 * code.size), number * _TILE)
-            _add(code, weights, values, ones if sums else None)
-        _store(code, code.at(parts.mixed, 64 * number), 4 * code.size)
+        with loop(code, unit.padded, _BLOCK) as keys:
+            weights = code.at(unit.weights, keys.index, 2 * _BLOCK)
+            values = code.at(code.at(unit.values, keys.index, 2 * code.size), number * _TILE)
+            _add(code, weights, values, unit.ones if sums else None)
+        _store(code, code.at(unit.block, 64 * number), 4 * code.size)
         if sums:
             for half in range(2):
-                code.tile("tilestored64", 4 + half, code.at(parts.sums, half * _TILE), whole(64))
+                code.tile("tilestored64", 4 + half, code.at(unit.sums, half * _TILE), whole(64))
 
 
-def _add(
-    code: HeadCode, weights: ir.Value, values: ir.Value, ones: ir.Value | None
-) -> None:
+def _add(code: HeadCode, weights: ir.Value, values: ir.Value, ones: ir.Value | None) -> None:
     """Add products of two tiles by two to registers 0 to 3, of the first two by ones to 4 and 5."""
     factors = {0: values, 1: code.at(values, _TILE), **({} if ones is None else {4: ones})}
     order = list(factors)
@@ -328,17 +301,15 @@ def _add(
         order.reverse()
 
 
-def _write(
-    code: HeadCode, head: Head, parts: _Parts, block: ir.Value, rows: ir.Value
-) -> ir.Value:
+def _write(code: HeadCode, unit: _Unit, block: ir.Value, rows: ir.Value) -> ir.Value:
     """Divide by the sums, and put the block where it belongs; returns whether all went well."""
     b = code.builder
     one = filled(VECTOR, 1.0)
     with loop(code, rows, 1, [one, one]) as query:
-        total = code.load(code.at(parts.sums, query.index, 64), VECTOR, 64)
+        total = code.load(code.at(unit.sums, query.index, 64), VECTOR, 64)
         share = code.rough_inverse(total)
-        to = code.at(head.out, b.mul(b.add(block, query.index), head.out_row))
-        line = code.at(parts.mixed, query.index, 4 * code.size)
+        to = code.at(unit.out, b.mul(b.add(block, query.index), unit.out_row))
+        line = code.at(unit.block, query.index, 4 * code.size)
         for number in range(code.size // LANES):
             x = b.fmul(code.load(code.at(line, 64 * number), VECTOR, 64), share)
             code.write(code.at(to, 2 * LANES * number), x, half=True)
@@ -351,43 +322,23 @@ def _write(
     )
 
 
-def _again(
-    code: HeadCode, head: Head, text: _Text, parts: _Parts, block: ir.Value, rows: ir.Value
-) -> None:
-    """Do a block again, with the highest score of each query taken from all of its scores."""
-    b = code.builder
-    _find_tops(code, head, text, parts, block, rows)
-    with loop(code, text.padded, _BLOCK) as keys:
-        _multiply(code, parts, block, keys.index)
-        _store(code, text.scores, 4 * _BLOCK)
-        weights = code.at(parts.weights, keys.index, 2 * _BLOCK)
-        left = b.sub(head.length, keys.index)
-        _weigh(code, head, text, [weights, parts.tops, left, rows])
-    _mix(code, parts, text.ones, text.padded)
-    _write(code, head, parts, block, rows)
-    _clear_tops(code, parts)
-
-
-def _find_tops(
-    code: HeadCode, head: Head, text: _Text, parts: _Parts, block: ir.Value, rows: ir.Value
-) -> None:
+def _find_tops(code: HeadCode, unit: _Unit, block: ir.Value, rows: ir.Value) -> None:
     """The highest score of each query of the block, less than nothing."""
     b = code.builder
     lowest = ir.Constant(F32, float("-inf"))
     with loop(code, rows, 1) as query:
-        b.store(lowest, code.at(parts.tops, query.index, 4), align=4)
-    with loop(code, text.padded, _BLOCK) as keys:
-        _multiply(code, parts, block, keys.index)
-        _store(code, text.scores, 4 * _BLOCK)
-        left = b.sub(head.length, keys.index)
-        some = b.select(b.icmp_signed("<", left, whole(_BLOCK)), left, whole(_BLOCK))
+        b.store(lowest, code.at(unit.tops, query.index, 4), align=4)
+    with loop(code, unit.padded, _BLOCK) as keys:
+        _multiply(code, unit, block, keys.index)
+        _store(code, unit.block, 4 * _BLOCK)
+        some = _at_most_a_block(code, b.sub(unit.length, keys.index))
         with loop(code, rows, 1) as query, loop(code, some, 1) as key:
-            place = code.at(parts.tops, query.index, 4)
-            line = code.at(text.scores, query.index, 4 * _BLOCK)
+            place = code.at(unit.tops, query.index, 4)
+            line = code.at(unit.block, query.index, 4 * _BLOCK)
             score = code.load(code.at(line, key.index, 4), F32)
             before = code.load(place, F32)
             higher = b.fcmp_ordered(">", score, before)
             b.store(b.select(higher, score, before), place, align=4)
     with loop(code, rows, 1) as query:
-        place = code.at(parts.tops, query.index, 4)
-        b.store(b.fneg(b.fmul(code.load(place, F32), head.factor)), place, align=4)
+        place = code.at(unit.tops, query.index, 4)
+        b.store(b.fneg(b.fmul(code.load(place, F32), unit.factor)), place, align=4)
