@@ -126,10 +126,12 @@ def test_the_same_by_torch_alone(monkeypatch, size, dtype):
     qkv = random_rows([*lengths, 7], 3 * size, dtype)
     blocks = [(slice(0, 200), 200), (slice(200, 500), 150), (slice(500, 527), 9)]
     blocks.append((slice(527, 531), 4))
-    found = Attention(stack)(qkv, blocks)
+    attention = Attention(stack)
+    found = attention(qkv, attention.texts(blocks))
     assert not found[531:].any()
     monkeypatch.setattr(fused, "longest", lambda *_: 0)
-    by_torch = Attention(stack)(qkv, blocks)
+    attention = Attention(stack)
+    by_torch = attention(qkv, attention.texts(blocks))
     expected = reference(qkv[:531], lengths, 3)
     for one in (found, by_torch):
         assert (one[:531].double() - expected).abs().max() < TOLERANCE[dtype]
