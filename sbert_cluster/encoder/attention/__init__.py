@@ -55,7 +55,8 @@ class Attention:
         short = [block for block in blocks if block[1] <= self._longest]
         starts = [np.arange(rows.start, rows.stop, length) for rows, length in short]
         lengths = [
-            np.full(len(own), length) for own, (_, length) in zip(starts, short, strict=True)
+            np.full(len(own), length, np.int64)
+            for own, (_, length) in zip(starts, short, strict=True)
         ]
         none = [np.empty(0, np.int64)]
         longer = [block for block in blocks if block[1] > self._longest]
