@@ -108,6 +108,11 @@ class Code:
             y = self.fused(y, part, filled(VECTOR, coefficient))
         return self.call(scale, VECTOR, y, x, none, all_lanes, current)
 
+    def rough_inverse(self, x: ir.Value) -> ir.Value:
+        """1 / x, to within 2⁻¹⁴ of it; less than the rounding to bfloat16 takes."""
+        none, all_lanes = filled(VECTOR, 0.0), ir.Constant(I16, -1)
+        return self.call("llvm.x86.avx512.rcp14.ps.512", VECTOR, x, none, all_lanes)
+
     def turned(self, rows: Sequence[ir.Value]) -> list[ir.Value]:
         """Sixteen rows of sixteen words as columns: one bit of row and lane swaps at a time."""
         rows = list(rows)

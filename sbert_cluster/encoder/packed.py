@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sbert_cluster.encoder.attention import Attention
+from sbert_cluster.encoder.attention import Attention, Texts
 from sbert_cluster.encoder.blocks import blocks_of_like_length, end_to_end
 from sbert_cluster.encoder.checkpoint import Checkpoint
 from sbert_cluster.encoder.device import Place, torch_dtype
@@ -84,8 +84,9 @@ class PackedBody:
         with torch.inference_mode():
             blocks = blocks_of_like_length(ids)
             hidden = self._embed(ids, blocks)
+            texts = self._attend.texts(blocks)
             for layer in self._layers:
-                hidden = self._apply(layer, hidden, blocks)
+                hidden = self._apply(layer, hidden, texts)
             pooled = torch.cat(
                 [
                     pool(
@@ -107,10 +108,8 @@ class PackedBody:
             words[rows].view(-1, length, words.shape[1]).add_(self._stack.positions[:length])
         return self._stack.embedding_norm(words)
 
-    def _apply(
-        self, layer: _Products, hidden: torch.Tensor, blocks: list[tuple[slice, int]]
-    ) -> torch.Tensor:
+    def _apply(self, layer: _Products, hidden: torch.Tensor, texts: Texts) -> torch.Tensor:
         """One layer. Shapes: (tokens, width) in and out."""
-        mixed = self._attend(layer.qkv(hidden), blocks)
+        mixed = self._attend(layer.qkv(hidden), texts)
         hidden = layer.out.normed(mixed, hidden, layer.attention_norm)
         return layer.down.normed(layer.up.activated(hidden), hidden, layer.output_norm)

@@ -83,6 +83,22 @@ def test_scores_far_apart(dtype):
     assert (found.double() - expected).abs().max() < 40 * TOLERANCE[dtype]
 
 
+@pytest.mark.parametrize("high", [-300.0, -120.0, -70.0, 70.0, 120.0, 300.0])
+@pytest.mark.parametrize("size", [32, 64])
+def test_scores_far_from_zero(size, high):
+    """Powers of all scores would leave the range of numbers; a softmax knows differences only."""
+    needs(size, torch.bfloat16)
+    lengths = [5, 40, 70]
+    qkv = random_rows(lengths, 2 * size, torch.bfloat16)
+    # One number of each query and each key, the same for all texts, moves every score alike.
+    for head in range(2):
+        qkv[:, head * size] = high
+        qkv[:, (2 + head) * size] = size**0.5
+    found = attended(qkv, lengths, 2)
+    expected = reference(qkv, lengths, 2)
+    assert (found.double() - expected).abs().max() < TOLERANCE[torch.bfloat16]
+
+
 def test_any_number_of_threads():
     """The same bits with one thread and with two."""
     needs(32, torch.float32)
@@ -110,10 +126,12 @@ def test_the_same_by_torch_alone(monkeypatch, size, dtype):
     qkv = random_rows([*lengths, 7], 3 * size, dtype)
     blocks = [(slice(0, 200), 200), (slice(200, 500), 150), (slice(500, 527), 9)]
     blocks.append((slice(527, 531), 4))
-    found = Attention(stack)(qkv, blocks)
+    attention = Attention(stack)
+    found = attention(qkv, attention.texts(blocks))
     assert not found[531:].any()
     monkeypatch.setattr(fused, "longest", lambda *_: 0)
-    by_torch = Attention(stack)(qkv, blocks)
+    attention = Attention(stack)
+    by_torch = attention(qkv, attention.texts(blocks))
     expected = reference(qkv[:531], lengths, 3)
     for one in (found, by_torch):
         assert (one[:531].double() - expected).abs().max() < TOLERANCE[dtype]

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sbert_cluster.encoder.attention import fused
 from sbert_cluster.encoder.weights import Stack
 
 if TYPE_CHECKING:
     import torch
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Where the texts of a batch lie."""
+
+    starts: NDArray[np.int64]
+    """First rows of those that our kernel works on."""
+    lengths: NDArray[np.int64]
+    """Their rows."""
+    longer: list[tuple[slice, int]]
+    """Rows that hold other texts of one length, and that length."""
+    stop: int
+    """Row behind the last text."""
 
 
 class Attention:
@@ -30,27 +46,39 @@ class Attention:
         here = words.device.type == "cpu" and self._table is None
         self._longest = fused.longest(size, words.dtype) if here else 0
 
-    def __call__(self, qkv: torch.Tensor, blocks: list[tuple[slice, int]]) -> torch.Tensor:
+    def texts(self, blocks: list[tuple[slice, int]]) -> Texts:
+        """What every layer needs to know about a batch.
+
+        Args:
+            blocks: Rows that hold texts of one length, and that length.
+        """
+        short = [block for block in blocks if block[1] <= self._longest]
+        starts = [np.arange(rows.start, rows.stop, length) for rows, length in short]
+        lengths = [
+            np.full(len(own), length, np.int64)
+            for own, (_, length) in zip(starts, short, strict=True)
+        ]
+        none = [np.empty(0, np.int64)]
+        longer = [block for block in blocks if block[1] > self._longest]
+        stop = blocks[-1][0].stop
+        return Texts(np.concatenate(none + starts), np.concatenate(none + lengths), longer, stop)
+
+    def __call__(self, qkv: torch.Tensor, texts: Texts) -> torch.Tensor:
         """Attend.
 
         Args:
             qkv: Queries, keys and values side by side. Shape: (rows, 3 × width).
-            blocks: Rows that hold texts of one length, and that length; what lies behind the last
-                becomes 0.
+            texts: Of the batch; what lies behind the last one becomes 0.
 
         Returns:
             Shape: (rows, width).
         """
         mixed = qkv.new_empty(len(qkv), qkv.shape[1] // 3)
-        mixed[blocks[-1][0].stop :] = 0
-        short = [block for block in blocks if block[1] <= self._longest]
-        if short:
-            parts = [np.arange(rows.start, rows.stop, length) for rows, length in short]
-            lengths = np.repeat([length for _, length in short], list(map(len, parts)))
-            fused.attend(qkv, mixed, np.concatenate(parts), lengths, self._heads)
-        for rows, length in blocks:
-            if length > self._longest:
-                self._attend_alike(qkv[rows], mixed[rows], length)
+        mixed[texts.stop :] = 0
+        if len(texts.starts):
+            fused.attend(qkv, mixed, texts.starts, texts.lengths, self._heads)
+        for rows, length in texts.longer:
+            self._attend_alike(qkv[rows], mixed[rows], length)
         return mixed
 
     def _attend_alike(self, qkv: torch.Tensor, mixed: torch.Tensor, length: int) -> None:

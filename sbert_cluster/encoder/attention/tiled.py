@@ -1,23 +1,32 @@
 """The kernel of attention by the tile unit of Intel's processors (AMX), for heads of bfloat16.
 
-32 queries at a time. Their scores are products of tiles: queries as they lie, and keys that
-were turned on their side, as the unit wants its second factor. The softmax is of float32; its
-weights, not yet divided by their sum, go as bfloat16 into products with values, whose neighbours
-lie in pairs. Every line behind the end of a text weighs nothing.
+32 queries at a time meet 32 keys at a time. Their scores are products of tiles: queries as they
+lie, and keys that were turned on their side, as the unit wants its second factor. The softmax is of
+float32; its weights, not yet divided by their sum, go as bfloat16 into products with values, whose
+neighbours lie in pairs, and with ones, which gives the sums. While the tile unit works on some
+scores, those before become weights. Every line behind the end of a text weighs nothing.
+
+A softmax does not change when the same number is taken from all scores, and usually the highest is,
+so that no power leaves the range of float32. Here nothing is, at first: only where a sum shows that
+powers came near the end of the range are the highest scores found, and the block is done again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from llvmlite import ir
 
-from sbert_cluster.encoder.attention.heads import Head, HeadCode, clamped, module, turn_keys
+from sbert_cluster.encoder.attention.heads import Head, HeadCode, module
 from sbert_cluster.encoder.language import (
     F32,
     I16,
     I32,
+    I64,
     LANES,
+    NOTHING,
+    POINTER,
     VECTOR,
     WORDS,
     filled,
@@ -28,21 +37,23 @@ from sbert_cluster.encoder.team import lines
 
 LARGEST_HEAD = 64
 """Numbers of a head up to which this is faster than torch's operator."""
-_QUERIES = 32
-_STEP = 32
-"""Keys of a step of the second product."""
-_TOGETHER = 4
+_BLOCK = 32
+"""Queries, and keys, that are worked on together."""
+_UNROLLED = 4
 """Queries whose softmax is worked on together."""
 _TILE = 1_024
 _KEPT = 64
+_SUMS_FROM, _SUMS_TO = 2.0**-60, 2.0**60
+"""Sums outside of this are computed again, from scores less the highest."""
+_ONE_PAIR = 0x3F803F80
+"""Two bfloat16."""
 
 
 def scratch_bytes(size: int, longest: int) -> int:
     """Scratch that a thread needs for texts of up to so many tokens."""
-    padded = -(-longest // _STEP) * _STEP
-    numbers = 3 * padded * size * 2
-    block = _QUERIES * (padded * (4 + 2) + size * 4 + 4)
-    return lines(_KEPT + numbers + block)
+    padded = -(-longest // _BLOCK) * _BLOCK
+    fixed = 4 * _BLOCK * max(size, _BLOCK) + _TILE + _BLOCK * (64 + 4)
+    return lines(_KEPT + fixed + padded * (3 * 2 * size + 2 * _BLOCK))
 
 
 def kernel(size: int, *, half: bool = True) -> str:
@@ -54,179 +65,280 @@ def kernel(size: int, *, half: bool = True) -> str:
 class _Unit(Head):
     """And where its parts lie in the scratch."""
 
-    keys: ir.Value
-    """A line for each word of the head, a column for each key."""
-    values: ir.Value
-    """Tiles: 16 pairs of tokens by 16 numbers, all of a step one after the other."""
+    block: ir.Value
+    """Lines of float32, one for each query of a block: scores, or else weighted sums."""
+    ones: ir.Value
+    """A tile."""
+    sums: ir.Value
+    """A line for each query of a block: the sum of its weights, sixteen times."""
+    tops: ir.Value
+    """What is added to the scores of each query of a block, float32."""
     queries: ir.Value
     """A line for each token."""
-    scores: ir.Value
-    """A line of float32 for each query of the block."""
+    keys: ir.Value
+    """Tiles: 16 pairs of numbers by 16 tokens, all of these tokens one after the other."""
+    values: ir.Value
+    """Tiles: 16 pairs of tokens by 16 numbers, all of these tokens one after the other."""
     weights: ir.Value
-    """The same in bfloat16."""
-    mixed: ir.Value
-    """A line of float32 for each query of the block: the weighted sum."""
-    sums: ir.Value
-    """The sum of the weights of each query of the block."""
+    """32 lines of 32 bfloat16, queries by keys, for each block of keys."""
     padded: ir.Value
-    """Length of a line, up to whole steps."""
+    """Length of the text, up to whole blocks."""
+    weigh: ir.Function
 
 
 def _head(code: HeadCode, head: Head) -> None:
     """Attention of one head of one text."""
     b = code.builder
-    padded = b.and_(b.add(head.length, whole(_STEP - 1)), whole(-_STEP))
-    keys = head.scratch
-    values = code.at(keys, padded, 2 * code.size)
-    queries = code.at(values, padded, 2 * code.size)
-    scores = code.at(queries, padded, 2 * code.size)
-    weights = code.at(scores, padded, 4 * _QUERIES)
-    mixed = code.at(weights, padded, 2 * _QUERIES)
-    sums = code.at(mixed, _QUERIES * code.size, 4)
-    unit = _Unit(**vars(head), keys=keys, values=values, queries=queries, scores=scores,
-                 weights=weights, mixed=mixed, sums=sums, padded=padded)  # fmt: skip
-    turn_keys(code, head, keys, padded)
+    unit = _divided(code, head)
+    for line in range(0, _TILE, 64):
+        b.store(filled(WORDS, _ONE_PAIR), code.at(unit.ones, line), align=64)
+    _clear_tops(code, unit)
+    _turn_keys(code, unit)
     _pair_values(code, unit)
     _copy_queries(code, unit)
-    with loop(code, head.length, _QUERIES) as block:
-        _score(code, unit, block.index)
-        left = b.sub(head.length, block.index)
-        some = b.select(b.icmp_signed("<", left, whole(_QUERIES)), left, whole(_QUERIES))
-        with loop(code, some, _TOGETHER) as four:
-            _weigh(code, unit, four.index)
+    with loop(code, head.length, _BLOCK) as block:
+        rows = _at_most_a_block(code, b.sub(head.length, block.index))
+        _weigh(code, unit, block.index, rows)
         _mix(code, unit)
-        with loop(code, some, 1) as query:
-            _write(code, unit, block.index, query.index)
+        fine = _write(code, unit, block.index, rows)
+        with b.if_then(b.not_(fine), likely=False):
+            # Once more, with the highest score of each query taken from all of its scores.
+            _find_tops(code, unit, block.index, rows)
+            _weigh(code, unit, block.index, rows)
+            _mix(code, unit)
+            _write(code, unit, block.index, rows)
+            _clear_tops(code, unit)
+
+
+def _divided(code: HeadCode, head: Head) -> _Unit:
+    """Divide the scratch."""
+    b = code.builder
+    padded = b.and_(b.add(head.length, whole(_BLOCK - 1)), whole(-_BLOCK))
+    ones = code.at(head.scratch, 4 * _BLOCK * max(code.size, _BLOCK))
+    sums = code.at(ones, _TILE)
+    tops = code.at(sums, 64 * _BLOCK)
+    queries = code.at(tops, 4 * _BLOCK)
+    keys, values, weights = (code.at(queries, padded, 2 * code.size * k) for k in (1, 2, 3))
+    return _Unit(**vars(head), block=head.scratch, ones=ones, sums=sums, tops=tops,
+                 queries=queries, keys=keys, values=values, weights=weights, padded=padded,
+                 weigh=_weigher(code))  # fmt: skip
+
+
+def _at_most_a_block(code: HeadCode, left: ir.Value) -> ir.Value:
+    b = code.builder
+    return b.select(b.icmp_signed("<", left, whole(_BLOCK)), left, whole(_BLOCK))
+
+
+def _clear_tops(code: HeadCode, unit: _Unit) -> None:
+    for half in range(2):
+        code.builder.store(filled(VECTOR, 0.0), code.at(unit.tops, 64 * half), align=64)
+
+
+def _row(code: HeadCode, unit: _Unit, base: ir.Value, first: ir.Value, number: int) -> ir.Value:
+    """The row ``first + number``; behind the end of the text, its last one again."""
+    b = code.builder
+    place = b.add(b.mul(first, unit.row), b.mul(whole(number), unit.row))
+    last = b.mul(b.sub(unit.length, whole(1)), unit.row)
+    return code.at(base, b.select(b.icmp_signed("<", place, last), place, last))
+
+
+def _fetch_next(code: HeadCode, place: ir.Value) -> None:
+    """The same row of the next head will be needed soon."""
+    code.fetch_early(code.at(place, code.row_bytes))
+
+
+def _turn_keys(code: HeadCode, unit: _Unit) -> None:
+    """Turn the keys on their side, sixteen at a time."""
+    b = code.builder
+    with loop(code, unit.length, LANES) as token:
+        places = [_row(code, unit, unit.key, token.index, number) for number in range(LANES)]
+        for place in places:
+            _fetch_next(code, place)
+        to = code.at(unit.keys, token.index, 2 * code.size)
+        for word in range(0, code.words, LANES):
+            rows = [code.load(code.at(place, 4 * word), WORDS) for place in places]
+            for number, column in enumerate(code.turned(rows)):
+                b.store(column, code.at(to, (word + number) * 64), align=64)
 
 
 def _pair_values(code: HeadCode, unit: _Unit) -> None:
-    """Values of two neighbouring tokens, number by number, as tiles."""
+    """Values of two neighbouring tokens, number by number, as tiles; zeros behind the end."""
     b = code.builder
-    shorts = ir.VectorType(I16, LANES)
-    turns = [k // 2 + LANES * (k % 2) for k in range(2 * LANES)]
-    mask = ir.Constant(ir.VectorType(I32, 2 * LANES), turns)
+    shorts = ir.VectorType(I16, 2 * LANES)
+
+    def store(token: ir.Value, pairs: list[ir.Value]) -> None:
+        step = code.at(unit.values, b.and_(token, whole(-_BLOCK)), 2 * code.size)
+        line = code.at(step, b.and_(token, whole(_BLOCK - 1)), 32)
+        for number, pair in enumerate(pairs):
+            b.store(pair, code.at(line, number * _TILE), align=64)
+
     tiles = code.size // LANES
-    with loop(code, unit.padded, 2) as token:
-        rows = [
-            code.at(unit.value, b.mul(clamped(code, unit, token.index, number), unit.row))
-            for number in range(2)
-        ]
+    with loop(code, unit.length, 2) as token:
+        rows = [_row(code, unit, unit.value, token.index, number) for number in range(2)]
+        pairs = []
         for row in rows:
-            code.fetch_early(code.at(row, code.row_bytes))
-        step = code.at(unit.values, b.lshr(token.index, whole(5)), tiles * _TILE)
-        line = code.at(step, b.lshr(b.and_(token.index, whole(_STEP - 1)), whole(1)), 64)
-        for number in range(tiles):
-            one, other = (code.load(code.at(row, 2 * LANES * number), shorts, 2) for row in rows)
-            b.store(b.shuffle_vector(one, other, mask), code.at(line, number * _TILE), align=64)
+            _fetch_next(code, row)
+        for number in range(0, tiles, 2):
+            both = [code.load(code.at(row, 2 * LANES * number), shorts, 2) for row in rows]
+            for half in range(2):
+                turns = [LANES * half + k // 2 + 2 * LANES * (k % 2) for k in range(2 * LANES)]
+                mask = ir.Constant(ir.VectorType(I32, 2 * LANES), turns)
+                pairs.append(b.shuffle_vector(*both, mask))
+        store(token.index, pairs)
+    end = b.and_(b.add(unit.length, whole(1)), whole(-2))
+    with loop(code, unit.padded, 2, start=end) as token:
+        store(token.index, [filled(WORDS, 0)] * tiles)
 
 
 def _copy_queries(code: HeadCode, unit: _Unit) -> None:
     """Queries close together; what lies behind the last one is worked on, and never used."""
     with loop(code, unit.length, 1) as token:
         place = code.at(unit.query, code.builder.mul(token.index, unit.row))
-        code.fetch_early(code.at(place, code.row_bytes))
+        _fetch_next(code, place)
         to = code.at(unit.queries, token.index, 2 * code.size)
-        code.builder.store(code.load(place, code.row), to, align=4)
+        code.builder.store(code.load(place, code.row), to, align=64)
 
 
-def _score(code: HeadCode, unit: _Unit, first: ir.Value) -> None:
-    """Scores of the block's queries with all keys."""
+def _weigh(code: HeadCode, unit: _Unit, block: ir.Value, rows: ir.Value) -> None:
+    """Weights of the block's queries for all keys."""
     b = code.builder
-    line, row = b.mul(unit.padded, whole(4)), 2 * code.size
-    queries = code.at(unit.queries, first, row)
-    with loop(code, unit.padded, _STEP) as keys:
-        code.clear_sums()
-        for part in range(code.size // _STEP):
-            words = code.at(code.at(unit.keys, line, LANES * part), keys.index, 4)
-            upper = code.at(queries, 64 * part)
-            _multiply(code, (upper, code.at(upper, LANES * row), whole(row)),
-                      (words, code.at(words, 64), line))  # fmt: skip
-        _store(code, code.at(unit.scores, keys.index, 4), line)
+
+    def weigh(waiting: Sequence[ir.Value]) -> None:
+        weights, left, some = waiting
+        b.call(unit.weigh, [unit.block, weights, unit.tops, left, some, unit.factor])
+
+    # At first no scores wait to be weighed.
+    with loop(code, unit.padded, _BLOCK, [unit.weights, whole(1), whole(0)]) as keys:
+        _multiply(code, unit, block, keys.index)
+        weigh(keys.carried)
+        _store(code, unit.block, 4 * _BLOCK)
+        weights = code.at(unit.weights, keys.index, 2 * _BLOCK)
+        keys.becomes = [weights, b.sub(unit.length, keys.index), rows]
+    weigh(keys.carried)
 
 
-def _multiply(
-    code: HeadCode,
-    left: tuple[ir.Value, ir.Value, ir.Value],
-    right: tuple[ir.Value, ir.Value, ir.Value],
-) -> None:
-    """Add products of two tiles by two, each two with the bytes between their lines."""
-    for register, (one, other, gap) in ((4, left), (6, right)):
-        code.tile("tileloadd64", register, one, gap)
-        code.tile("tileloadd64", register + 1, other, gap)
+def _multiply(code: HeadCode, unit: _Unit, block: ir.Value, first: ir.Value) -> None:
+    """Scores of the block's queries with 32 keys, in registers 0 to 3."""
+    row = 2 * code.size
+    queries, keys = code.at(unit.queries, block, row), code.at(unit.keys, first, row)
+    code.clear_sums()
+    for part in range(code.size // _BLOCK):
+        for half in range(2):
+            upper = code.at(queries, half * LANES * row + 64 * part)
+            code.tile("tileloadd64", 4 + half, upper, whole(row))
+            tile = code.at(keys, half * LANES * row + part * _TILE)
+            code.tile("tileloadd64", 6 + half, tile, whole(64))
+        for register in range(4):
+            code.tile("tdpbf16ps", register, 4 + register // 2, 6 + register % 2)
+
+
+def _store(code: HeadCode, place: ir.Value, gap: int) -> None:
+    """Registers 0 to 3, as 32 lines of 32."""
     for register in range(4):
-        code.tile("tdpbf16ps", register, 4 + register // 2, 6 + register % 2)
+        start = code.at(place, register // 2 * LANES * gap + register % 2 * 64)
+        code.tile("tilestored64", register, start, whole(gap))
 
 
-def _store(code: HeadCode, place: ir.Value, gap: ir.Value) -> None:
-    """The sums, as 32 lines of 32."""
-    lower = code.at(place, gap, LANES)
-    for register, start in enumerate((place, place, lower, lower)):
-        code.tile("tilestored64", register, code.at(start, register % 2 * 64), gap)
+def _weigher(code: HeadCode) -> ir.Function:
+    """A function that turns scores of 32 keys into weights: 2^(score · factor + top).
 
-
-def _weigh(code: HeadCode, unit: _Unit, first: ir.Value) -> None:
-    """Scores of four queries become weights 2^(score - highest), and their sums."""
-    b = code.builder
-    number = [b.add(first, whole(query)) for query in range(_TOGETHER)]
-    scores = [code.at(unit.scores, b.mul(n, unit.padded), 4) for n in number]
-    weights = [code.at(unit.weights, b.mul(n, unit.padded), 2) for n in number]
-    lowest = [filled(VECTOR, float("-inf"))] * _TOGETHER
-    with loop(code, unit.padded, LANES, lowest) as keys:
-        there = _there(code, unit, keys.index)
-        keys.becomes = [
-            code.larger(most, b.select(there, _at_key(code, line, keys.index), lowest[0]))
-            for most, line in zip(keys.carried, scores, strict=True)
-        ]
-    factor = code.splat(unit.factor)
-    tops = [code.splat(b.fmul(code.largest(most), unit.factor)) for most in keys.carried]
-    zeros = [filled(VECTOR, 0.0)] * _TOGETHER
-    with loop(code, unit.padded, LANES, zeros) as keys:
-        there = _there(code, unit, keys.index)
-        sums: list[ir.Value] = []
-        for query in range(_TOGETHER):
-            x = code.fused(_at_key(code, scores[query], keys.index), factor, b.fneg(tops[query]))
-            weight = b.select(there, code.rough_power(x), zeros[0])
-            code.write(code.at(weights[query], keys.index, 2), weight, half=True)
-            sums.append(b.fadd(keys.carried[query], weight))
-        keys.becomes = sums
-    for n, sixteen in zip(number, keys.carried, strict=True):
-        b.store(code.total(sixteen), code.at(unit.sums, n, 4), align=4)
-
-
-def _at_key(code: HeadCode, line: ir.Value, key: ir.Value) -> ir.Value:
-    return code.load(code.at(line, key, 4), VECTOR)
-
-
-def _there(code: HeadCode, unit: _Unit, first: ir.Value) -> ir.Value:
-    """Which of sixteen keys are of the text."""
-    b, lanes = code.builder, ir.Constant(WORDS, list(range(LANES)))
-    left = code.splat(b.trunc(b.sub(unit.length, first), I32))
-    return b.icmp_signed("<", lanes, left)
+    It takes scores, weights, tops, how many keys are left, the number of queries, and the factor.
+    """
+    kind = ir.FunctionType(NOTHING, [POINTER] * 3 + [I64] * 2 + [F32])
+    function = ir.Function(code.module, kind, "weigh")
+    function.linkage = "internal"
+    scores, weights, tops, left, rows, factor = function.args
+    inside = replace(code, builder=ir.IRBuilder(function.append_basic_block("entry")))
+    b, factor = inside.builder, inside.splat(factor)
+    used = b.select(b.icmp_signed("<", left, whole(LANES + 1)), whole(LANES), whole(_BLOCK))
+    with loop(inside, used, LANES) as keys:
+        remaining = inside.splat(b.trunc(b.sub(left, keys.index), I32))
+        there = b.icmp_signed("<", ir.Constant(WORDS, list(range(LANES))), remaining)
+        with loop(inside, rows, _UNROLLED) as some:
+            for number in range(_UNROLLED):
+                query = b.add(some.index, whole(number))
+                line = inside.at(scores, query, 4 * _BLOCK)
+                score = inside.load(inside.at(line, keys.index, 4), VECTOR, 64)
+                top = inside.splat(inside.load(inside.at(tops, query, 4), F32))
+                power = inside.rough_power(inside.fused(score, factor, top))
+                to = inside.at(inside.at(weights, query, 2 * _BLOCK), keys.index, 2)
+                inside.write(to, b.select(there, power, filled(VECTOR, 0.0)), half=True)
+    with loop(inside, whole(_BLOCK), LANES, start=used) as keys, loop(inside, rows, 1) as query:
+        to = inside.at(inside.at(weights, query.index, 2 * _BLOCK), keys.index, 2)
+        inside.write(to, filled(VECTOR, 0.0), half=True)
+    b.ret_void()
+    return function
 
 
 def _mix(code: HeadCode, unit: _Unit) -> None:
-    """The weighted sums of values, of the block's queries."""
-    b = code.builder
+    """The weighted sums of values, and the sums of weights, of the block's queries."""
     tiles = code.size // LANES
-    line = b.mul(unit.padded, whole(2))
     for number in range(0, tiles, 2):
-        code.clear_sums()
-        with loop(code, unit.padded, _STEP) as keys:
-            weights = code.at(unit.weights, keys.index, 2)
-            step = code.at(unit.values, b.lshr(keys.index, whole(5)), tiles * _TILE)
-            values = code.at(step, number * _TILE)
-            _multiply(code, (weights, code.at(weights, line, LANES), line),
-                      (values, code.at(values, _TILE), whole(64)))  # fmt: skip
-        _store(code, code.at(unit.mixed, 64 * number), whole(4 * code.size))
+        sums = number == 0
+        for register in range(6 if sums else 4):
+            code.tile("tilezero", register)
+        with loop(code, unit.padded, _BLOCK) as keys:
+            weights = code.at(unit.weights, keys.index, 2 * _BLOCK)
+            values = code.at(code.at(unit.values, keys.index, 2 * code.size), number * _TILE)
+            _add(code, weights, values, unit.ones if sums else None)
+        _store(code, code.at(unit.block, 64 * number), 4 * code.size)
+        if sums:
+            for half in range(2):
+                code.tile("tilestored64", 4 + half, code.at(unit.sums, half * _TILE), whole(64))
 
 
-def _write(code: HeadCode, unit: _Unit, first: ir.Value, query: ir.Value) -> None:
-    """Divide the sums of one query, and put them where they belong."""
+def _add(code: HeadCode, weights: ir.Value, values: ir.Value, ones: ir.Value | None) -> None:
+    """Add products of two tiles by two to registers 0 to 3, of the first two by ones to 4 and 5."""
+    factors = {0: values, 1: code.at(values, _TILE), **({} if ones is None else {4: ones})}
+    order = list(factors)
+    for half in range(2):
+        code.tile("tileloadd64", 6, code.at(weights, half * _TILE), whole(64))
+        for place, register in enumerate(order):
+            # The last factor of the upper half is the first of the lower one.
+            if not half or place:
+                code.tile("tileloadd64", 7, factors[register], whole(64))
+            code.tile("tdpbf16ps", register + (half if register == 4 else 2 * half), 6, 7)
+        order.reverse()
+
+
+def _write(code: HeadCode, unit: _Unit, block: ir.Value, rows: ir.Value) -> ir.Value:
+    """Divide by the sums, and put the block where it belongs; returns whether all went well."""
     b = code.builder
-    total = code.load(code.at(unit.sums, query, 4), F32)
-    share = code.splat(b.fdiv(ir.Constant(F32, 1.0), total))
-    to = code.at(unit.out, b.mul(b.add(first, query), unit.out_row))
-    line = code.at(unit.mixed, query, 4 * code.size)
-    for number in range(code.size // LANES):
-        x = b.fmul(code.load(code.at(line, 64 * number), VECTOR), share)
-        code.write(code.at(to, 2 * LANES * number), x, half=True)
+    one = filled(VECTOR, 1.0)
+    with loop(code, rows, 1, [one, one]) as query:
+        total = code.load(code.at(unit.sums, query.index, 64), VECTOR, 64)
+        share = code.rough_inverse(total)
+        to = code.at(unit.out, b.mul(b.add(block, query.index), unit.out_row))
+        line = code.at(unit.block, query.index, 4 * code.size)
+        for number in range(code.size // LANES):
+            x = b.fmul(code.load(code.at(line, 64 * number), VECTOR, 64), share)
+            code.write(code.at(to, 2 * LANES * number), x, half=True)
+        least, most = query.carried
+        query.becomes = [code.smaller(least, total), code.larger(most, total)]
+    least, most = (b.extract_element(x, ir.Constant(I32, 0)) for x in query.carried)
+    return b.and_(
+        b.fcmp_ordered(">=", least, ir.Constant(F32, _SUMS_FROM)),
+        b.fcmp_ordered("<=", most, ir.Constant(F32, _SUMS_TO)),
+    )
+
+
+def _find_tops(code: HeadCode, unit: _Unit, block: ir.Value, rows: ir.Value) -> None:
+    """The highest score of each query of the block, less than nothing."""
+    b = code.builder
+    lowest = ir.Constant(F32, float("-inf"))
+    with loop(code, rows, 1) as query:
+        b.store(lowest, code.at(unit.tops, query.index, 4), align=4)
+    with loop(code, unit.padded, _BLOCK) as keys:
+        _multiply(code, unit, block, keys.index)
+        _store(code, unit.block, 4 * _BLOCK)
+        some = _at_most_a_block(code, b.sub(unit.length, keys.index))
+        with loop(code, rows, 1) as query, loop(code, some, 1) as key:
+            place = code.at(unit.tops, query.index, 4)
+            line = code.at(unit.block, query.index, 4 * _BLOCK)
+            score = code.load(code.at(line, key.index, 4), F32)
+            before = code.load(place, F32)
+            higher = b.fcmp_ordered(">", score, before)
+            b.store(b.select(higher, score, before), place, align=4)
+    with loop(code, rows, 1) as query:
+        place = code.at(unit.tops, query.index, 4)
+        b.store(b.fneg(b.fmul(code.load(place, F32), unit.factor)), place, align=4)
