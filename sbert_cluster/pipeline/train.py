@@ -195,8 +195,10 @@ class _Job(Request):
         network.read(material.texts)
         meaning, lengths = material.meaning, network.lengths()
         tasks = []
-        for examples, chosen in zip(parts.train.sets, material.objectives, strict=True):
-            tasks.append(Task(examples, chosen, recipe, meaning, lengths, material.negatives))
+        chosen = zip(parts.train.sets, material.objectives, material.likeness, strict=True)
+        for examples, objectives, alike in chosen:
+            mined = material.negatives
+            tasks.append(Task(examples, objectives, recipe, meaning, lengths, mined, alike))
             tasks[-1].targets = material.targets
         checkpoints = Checkpoints(self.work / f"seed-{seed}", material.identity)
         if self.overwrite:
