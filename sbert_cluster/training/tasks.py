@@ -107,6 +107,8 @@ class Task:
         if len(self._beside):
             each = _BESIDE * self.batch_size
             self.tiring = MOST_PASSES * max(1.0, len(self._beside) / each)
+        self.positives = len(self._rows)
+        """Rows whose order makes an epoch, before any is passed over."""
         if likeness is not None and recipe.epochs is None:
             self._main = self._least_alike(likeness)
         self.batches = max(1, len(self._rows) // self.batch_size)
@@ -123,6 +125,11 @@ class Task:
     def _rows(self) -> Rows:
         assert self._main is not None
         return self._main
+
+    @property
+    def passed_over(self) -> int:
+        """Positives that there is no time for before the negatives are known by heart."""
+        return self.positives - len(self._rows)
 
     def _least_alike(self, likeness: Numbers) -> Rows:
         """The positives that there is time for, drawn without putting back: the unlike sooner."""

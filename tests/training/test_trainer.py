@@ -136,6 +136,7 @@ def test_where_time_is_short_unlike_positives_are_drawn():
     def drawn(recipe):
         task = Task(examples, BOTH, recipe, np.arange(2000), lengths, likeness=likeness)
         assert steps_of([task], recipe) == task.batches == 320 // task.batch_size
+        assert task.passed_over == 990 - 320
         batches = [task.batch(number) for number in range(task.batches)]
         places = [b.columns[0][b.labels > 0.5] % 1000 for b in batches]
         return np.sort(np.concatenate(places))
