@@ -154,17 +154,20 @@ def test_where_time_is_short_unlike_positives_are_drawn():
     assert all_rows.batches == 990 // all_rows.batch_size
 
 
-@pytest.mark.parametrize(("kind", "scale"), [(Kind.LABELS, 10.0), (Kind.SCORES, 20.0)])
-def test_cosent_is_calmer_where_labels_are_yes_or_no(kind, scale):
-    """Half the scale of ranking for 0 and 1, all of it for scores."""
+@pytest.mark.parametrize(("negatives", "scale"), [(10, 10.0), (300, 20.0)])
+def test_cosent_is_calmer_where_negatives_are_rare(negatives, scale):
+    """Half the scale where positives have to be passed over, all of it elsewhere."""
     generator = torch.Generator().manual_seed(2)
     columns = tuple(torch.randn(6, 4, generator=generator) for _ in range(2))
-    labels = np.array([0, 1, 0, 1, 1, 0], np.float32)
-    rows = np.arange(12).reshape(6, 2)
-    lengths = np.ones(12, np.int64)
-    task = Task(Examples(kind, rows, labels), (Objective.COSENT,), Recipe(), lengths, lengths)
-    wanted = objectives.cosent(objectives.cosines(*columns), torch.from_numpy(labels), scale)
-    assert torch.isclose(task.loss(columns, Batch((rows[:, 0], rows[:, 1]), labels)), wanted)
+    rows = np.arange(1200).reshape(600, 2)
+    labels = (np.arange(600) >= negatives).astype(np.float32)
+    lengths = np.ones(1200, np.int64)
+    task = Task(
+        Examples(Kind.LABELS, rows, labels), (Objective.COSENT,), Recipe(), lengths, lengths
+    )
+    said = np.array([0, 1, 0, 1, 1, 0], np.float32)
+    wanted = objectives.cosent(objectives.cosines(*columns), torch.from_numpy(said), scale)
+    assert torch.isclose(task.loss(columns, Batch((rows[:6, 0], rows[:6, 1]), said)), wanted)
 
 
 @pytest.mark.parametrize(
