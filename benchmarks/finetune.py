@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.harness import KEPT_VARIABLE, ROOT, Report, Settings, Table, say
+from benchmarks.harness import KEPT_VARIABLE, ROOT, Report, Settings, Table, recorded, say
 from benchmarks.texts import FOLDER_VARIABLE, data_folder, read
 from sbert_cluster.encoder.encoder import Encoder
 from sbert_cluster.evaluation.pairs import gain_in_average_precision, score_pairs
@@ -59,7 +59,10 @@ def run(settings: Settings) -> Report:
     kept = os.environ.get(KEPT_VARIABLE)
     with tempfile.TemporaryDirectory() as work:
         bench = _Bench(Path(kept) if kept and not settings.quick else Path(work), settings)
-        results = {"pairs": bench.measured(), "rerank": bench.reranked()}
+        results = recorded("finetune") if settings.only else {}
+        for name, race in (("pairs", bench.measured), ("rerank", bench.reranked)):
+            if settings.wants(name):
+                results[name] = race()
     return Report(title, results, _tables(results), [" ".join((__doc__ or "").split())])
 
 

@@ -9,16 +9,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sbert_cluster.encoder.checkpoint import Checkpoint
 from sbert_cluster.encoder.device import Place
 from sbert_cluster.encoder.encoder import Encoder
 from sbert_cluster.evaluation.calibration import Calibration
+from sbert_cluster.evaluation.sts import row_cosines
 from sbert_cluster.options import EncodeOptions
 from sbert_cluster.progress import Progress
 from sbert_cluster.training.card import BeforeAfter
 from sbert_cluster.training.cross_encoder import CrossEncoder
-from sbert_cluster.training.examples import Labelled, without_surplus
+from sbert_cluster.training.examples import Examples, Labelled, without_surplus
 from sbert_cluster.training.negatives import Negatives, guarded, mine
 from sbert_cluster.training.recipe import Kind, Objective, Recipe, objective_for
 from sbert_cluster.training.split import Split, meanings, split
@@ -83,6 +85,8 @@ class Material:
     """Of each file."""
     negatives: Negatives | None
     """None: nothing needs them."""
+    likeness: list[NDArray[np.float32] | None]
+    """Of each file, the similarity of each row's texts before training; None: nothing needs it."""
     targets: Vectors | None
     """A teacher's vectors, where there is one that makes them."""
     identity: str
@@ -119,14 +123,17 @@ def prepare(
     for examples, chosen in zip(sets, objectives, strict=True):
         request.tell(f"{examples.name}: {examples.said()} to train on, by {' + '.join(chosen)}")
     negatives = None
+    likeness: list[NDArray[np.float32] | None] = [None for _ in sets]
     ranked = any(
         Objective.RANKING in chosen and examples.kind in (Kind.LABELS, Kind.POSITIVES)
         for examples, chosen in zip(sets, objectives, strict=True)
     )
     if ranked and request.recipe.negatives:
-        negatives = _mined(request, texts, meaning, parts, len(labelled.texts))
+        known = _known(request, texts, parts, len(labelled.texts))
+        negatives = _mined(request, texts, meaning, known)
+        likeness = [known.likeness(e) for e in sets]
     identity = _identity(request, checkpoint, texts, parts.train)
-    return Material(texts, meaning, parts, objectives, negatives, targets, identity)
+    return Material(texts, meaning, parts, objectives, negatives, likeness, targets, identity)
 
 
 def _without_surplus(train: Labelled, request: Request) -> Labelled:
@@ -141,17 +148,38 @@ def _without_surplus(train: Labelled, request: Request) -> Labelled:
     return replace(train, sets=tuple(sets))
 
 
-def _mined(request: Request, texts: list[str], meaning: Rows, parts: Split, own: int) -> Negatives:
-    """Hard negatives among the texts to train on, and the corpus that was given for it."""
+@dataclass(frozen=True)
+class _Known:
+    """Vectors by the model that training starts from."""
+
+    used: Rows
+    """int64[k], numbers of texts, ascending: what is not trained on is not even encoded."""
+    vectors: Vectors
+    """float32[k, d], unit rows."""
+
+    def likeness(self, examples: Examples) -> NDArray[np.float32] | None:
+        """float32[rows]: the similarity of each pair; None: these are no pairs with 0 and 1."""
+        if examples.kind is not Kind.LABELS:
+            return None
+        left, right = (np.searchsorted(self.used, column) for column in examples.rows.T)
+        return row_cosines(self.vectors[left], self.vectors[right]).astype(np.float32)
+
+
+def _known(request: Request, texts: list[str], parts: Split, own: int) -> _Known:
+    """Encode the texts to train on, and the corpus that was given to look for negatives in."""
     allowed = np.zeros(len(texts), np.bool_)
     allowed[own:] = True
     for examples in parts.train.sets:
         allowed[examples.rows[examples.rows >= 0]] = True
-    # What is not trained on is not even encoded.
     used = np.flatnonzero(allowed)
-    band, own_texts = request.recipe.band, [texts[row] for row in used]
-    vectors = Encoder.open(request.encode).encode(own_texts, request.progress).vectors
-    inner = mine(vectors, meaning[used], band, progress=request.progress)
+    some = [texts[row] for row in used]
+    return _Known(used, Encoder.open(request.encode).encode(some, request.progress).vectors)
+
+
+def _mined(request: Request, texts: list[str], meaning: Rows, known: _Known) -> Negatives:
+    """Hard negatives among the encoded texts."""
+    used, band = known.used, request.recipe.band
+    inner = mine(known.vectors, meaning[used], band, progress=request.progress)
     rows = np.full((len(texts), inner.rows.shape[1]), -1, np.int64)
     rows[used] = np.where(inner.rows >= 0, used[inner.rows], -1)
     found = Negatives(rows)

@@ -195,9 +195,13 @@ class _Job(Request):
         network.read(material.texts)
         meaning, lengths = material.meaning, network.lengths()
         tasks = []
-        for examples, chosen in zip(parts.train.sets, material.objectives, strict=True):
-            tasks.append(Task(examples, chosen, recipe, meaning, lengths, material.negatives))
+        chosen = zip(parts.train.sets, material.objectives, material.likeness, strict=True)
+        for examples, objectives, alike in chosen:
+            mined = material.negatives
+            tasks.append(Task(examples, objectives, recipe, meaning, lengths, mined, alike))
             tasks[-1].targets = material.targets
+            if tasks[-1].passed_over and seed == self.recipe.seed:
+                self.tell(_said_passed_over(tasks[-1]))
         checkpoints = Checkpoints(self.work / f"seed-{seed}", material.identity)
         if self.overwrite:
             checkpoints.clear()
@@ -316,6 +320,14 @@ def _shape(pooling: tuple[str, ...], recipe: Recipe, material: Material) -> Shap
     noise = any(Objective.SIMCSE in chosen for chosen in material.objectives)
     dropout = None if noise and recipe.dropout is None else recipe.dropout or 0.0
     return Shape(pooling, recipe.freeze, recipe.lora, dropout)
+
+
+def _said_passed_over(task: Task) -> str:
+    return (
+        f"{task.examples.name}: there is time for {task.positives - task.passed_over:,} of "
+        f"{task.positives:,} pairs that mean the same; those that look unlike are drawn sooner "
+        "(--epochs 1 uses all)"
+    )
 
 
 def _judge_by(stop: Labelled | None, network: Network) -> Callable[[], float] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,9 +33,19 @@ on close calls: 96 of them beside 32 positives gave Quora questions an average p
 MOST_PASSES = 10
 """Times that a row is learned from at most, unless the epochs are given: beyond, it is learned by
 heart. Where hardly any pair is labelled 0, these few set the length of training."""
+CALMER = 0.5
+"""Factor of the scale of CoSENT where labelled negatives are rare. It is a soft maximum over pairs
+in the wrong order: at full scale hardly any but the few farthest out of order are learned from,
+and those are often wrong labels. Together with :data:`_UNLIKE` it took the average precision of
+held-out Quora pairs from .812 to .821 (three parts held out, gain +.003 to +.014)."""
+_UNLIKE = 8.0
+"""How much sooner positives are drawn that look unlike, where there is no time for all of them: as
+exp(−8 · similarity), so 0.6 is five times as likely as 0.8. The others are known already."""
 MINED = -1.0
 """Label of a mined negative. Many of them are duplicates that nobody labelled: good enough to rank
 behind a positive, but not to be taken for people's word."""
+
+Numbers = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,8 @@ class Task:
         meaning: int64[texts], the labels' closure.
         negatives: Mined negatives; None: there are none.
         lengths: int64[texts], tokens of each text.
+        likeness: float32[rows], similarity of each row's texts before training; None: positives are
+            drawn alike.
     """
 
     def __init__(
@@ -70,6 +83,7 @@ class Task:
         meaning: Rows,
         lengths: Rows,
         negatives: Negatives | None = None,
+        likeness: Numbers | None = None,
     ) -> None:
         if examples.kind is Kind.NLI and Objective.RANKING in chosen:
             examples = triplets_of_nli(examples)
@@ -88,17 +102,22 @@ class Task:
         self._ordered: tuple[int, list[Rows]] = (-1, [])
         self.repeats_texts = Objective.SIMCSE in chosen
         """Whether a text that stands twice in a batch is read twice, with other dropout."""
-        self.batches = max(1, len(self._rows) // self.batch_size)
-        """Batches of one epoch; what is left over takes part in another one."""
+        self.batch_size = self._batch_size()
+        """Rows of a step, labelled negatives not counted."""
         self.tiring = float("inf")
         """Batches after which each labelled negative was seen :data:`MOST_PASSES` times."""
         if len(self._beside):
             each = _BESIDE * self.batch_size
             self.tiring = MOST_PASSES * max(1.0, len(self._beside) / each)
+        self.positives = len(self._rows)
+        """Rows whose order makes an epoch, before any is passed over."""
+        self._is_lopsided = self._time_for < self.positives
+        if self._is_lopsided and likeness is not None and recipe.epochs is None:
+            self._main = self._least_alike(likeness)
+        self.batches = max(1, len(self._rows) // self.batch_size)
+        """Batches of one epoch; what is left over takes part in another one."""
 
-    @property
-    def batch_size(self) -> int:
-        """Rows of a step, labelled negatives not counted."""
+    def _batch_size(self) -> int:
         contrasting = {Objective.RANKING, Objective.SIMCSE} & set(self.objectives)
         # A small set needs steps more than it needs many negatives at once.
         most = _IN_BATCH // 2 if len(self._beside) else _IN_BATCH
@@ -109,6 +128,24 @@ class Task:
     def _rows(self) -> Rows:
         assert self._main is not None
         return self._main
+
+    @property
+    def passed_over(self) -> int:
+        """Positives that there is no time for before the negatives are known by heart."""
+        return self.positives - len(self._rows)
+
+    @property
+    def _time_for(self) -> float:
+        """Positives that are gone through before the labelled negatives are known by heart."""
+        return self.batch_size * self.tiring
+
+    def _least_alike(self, likeness: Numbers) -> Rows:
+        """The positives that there is time for, drawn without putting back: the unlike sooner."""
+        weights = np.exp(-_UNLIKE * likeness[self._rows].astype(np.float64))
+        random = np.random.default_rng((self.recipe.seed, 2))
+        count = math.ceil(self._time_for)
+        drawn = random.choice(self._rows, count, replace=False, p=weights / weights.sum())
+        return np.sort(drawn)
 
     def batch(self, number: int) -> Batch:
         """The batch of that number, counted from 0 over all epochs."""
@@ -230,7 +267,8 @@ class Task:
         said = labels >= 0
         u, v, labels = u[said], v[said], labels[said]
         if objective is Objective.COSENT:
-            return objectives.cosent(objectives.cosines(u, v), labels, recipe.scale)
+            calm = CALMER if self._is_lopsided else 1.0
+            return objectives.cosent(objectives.cosines(u, v), labels, calm * recipe.scale)
         if objective is Objective.REGRESSION:
             return objectives.regression(u, v, labels)
         if objective is Objective.CLASSIFICATION:

@@ -87,6 +87,19 @@ def test_rerank_decides_the_band(folder, sample_data, tiny_model, capsys):
 
 
 @pytest.mark.usefixtures("folder")
+def test_it_is_said_where_time_is_short(sample_data, tiny_model, capsys):
+    """Few labelled negatives end training before every positive had its turn."""
+    frame = pl.read_csv(sample_data / "labelled_pairs.csv")
+    same, other = (frame.filter(pl.col("label") == label) for label in (1, 0))
+    pl.concat([same, other.head(40)]).write_csv("few.csv")
+    words = ["train", "few.csv", "-m", str(tiny_model), "-o", "model"]
+    assert run(words) == 0
+    assert "those that look unlike are drawn sooner" in capsys.readouterr().err
+    assert run([*words, "--epochs", "0.5", "--overwrite"]) == 0
+    assert "drawn sooner" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
 def test_evaluate_prints_markdown_and_json(sample_data, tiny_model, capsys):
     """A row for the model and for each baseline; JSON alone with --json."""
     labels = str(sample_data / "labelled_pairs.csv")

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from sbert_cluster.training import objectives
 from sbert_cluster.training.examples import Examples
 from sbert_cluster.training.negatives import mine
 from sbert_cluster.training.recipe import Kind, Objective, Recipe
 from sbert_cluster.training.split import meanings
-from sbert_cluster.training.tasks import MINED, Task, triplets_of_nli
+from sbert_cluster.training.tasks import MINED, Batch, Task, triplets_of_nli
 from sbert_cluster.training.trainer import Trainer, steps_of
 
 BOTH = (Objective.RANKING, Objective.COSENT)
@@ -122,6 +123,51 @@ def test_few_labelled_negatives_set_the_length():
     assert task.batch_size == 32  # not 64: labelled negatives teach more than those of a batch
     assert steps_of([task], Recipe()) == 10
     assert steps_of([task], Recipe(epochs=2)) == 2 * (990 // task.batch_size)
+
+
+def test_where_time_is_short_unlike_positives_are_drawn():
+    """Ten labelled negatives end training after 320 positives of 990: those that look unlike."""
+    rows = np.column_stack([np.arange(1000), np.arange(1000) + 1000])
+    labels = np.ones(1000, np.float32)
+    labels[:10] = 0
+    likeness = np.where(np.arange(1000) % 3 == 0, -1, 1).astype(np.float32)
+    examples, lengths = Examples(Kind.LABELS, rows, labels), np.ones(2000, np.int64)
+
+    def drawn(recipe):
+        task = Task(examples, BOTH, recipe, np.arange(2000), lengths, likeness=likeness)
+        assert steps_of([task], recipe) == task.batches == 320 // task.batch_size
+        assert task.passed_over == 990 - 320
+        batches = [task.batch(number) for number in range(task.batches)]
+        places = [b.columns[0][b.labels > 0.5] % 1000 for b in batches]
+        return np.sort(np.concatenate(places))
+
+    unlike = np.arange(12, 1000, 3)
+    one = drawn(Recipe())
+    assert len(one) == len(set(one.tolist())) == 320
+    assert np.isin(one, unlike).all()
+    # Another seed draws others, though none of those that look alike.
+    other = drawn(Recipe(seed=1))
+    assert np.isin(other, unlike).all()
+    assert not np.array_equal(one, other)
+    # Whoever names the epochs has all rows.
+    all_rows = Task(examples, BOTH, Recipe(epochs=1), np.arange(2000), lengths, likeness=likeness)
+    assert all_rows.batches == 990 // all_rows.batch_size
+
+
+@pytest.mark.parametrize(("negatives", "scale"), [(10, 10.0), (300, 20.0)])
+def test_cosent_is_calmer_where_negatives_are_rare(negatives, scale):
+    """Half the scale where positives have to be passed over, all of it elsewhere."""
+    generator = torch.Generator().manual_seed(2)
+    columns = tuple(torch.randn(6, 4, generator=generator) for _ in range(2))
+    rows = np.arange(1200).reshape(600, 2)
+    labels = (np.arange(600) >= negatives).astype(np.float32)
+    lengths = np.ones(1200, np.int64)
+    task = Task(
+        Examples(Kind.LABELS, rows, labels), (Objective.COSENT,), Recipe(), lengths, lengths
+    )
+    said = np.array([0, 1, 0, 1, 1, 0], np.float32)
+    wanted = objectives.cosent(objectives.cosines(*columns), torch.from_numpy(said), scale)
+    assert torch.isclose(task.loss(columns, Batch((rows[:6, 0], rows[:6, 1]), said)), wanted)
 
 
 @pytest.mark.parametrize(
