@@ -193,19 +193,25 @@ class Audit:
         """True pairs of the random sample."""
         return int(self.owned[self._is_sampled].sum())
 
-    def highest_level(self, target: float) -> float | None:
-        """The highest level, at most h, at which recall is at least the target, for 95 % sure.
+    def highest_level(self, target: float, *, sure: bool = True) -> float | None:
+        """The highest level, at most h, at which recall is at least the target.
 
-        None: there is none, even if all rows that have a partner are read.
+        Args:
+            target: Recall.
+            sure: For 95 % sure; if not, by the estimate alone.
+
+        Returns:
+            None if there is none, even if all rows that have a partner are read.
         """
+        which = 1 if sure else 0
         levels = np.unique(self.levels[(self.owned > 0) & (self.levels < np.float32(self.sure))])
         levels = np.append(levels, np.float32(self.sure))
-        if self.recall(float(levels[0]))[1] < target:
+        if self.recall(float(levels[0]))[which] < target:
             return None
         low, high = 0, len(levels)
         while high - low > 1:
             middle = (low + high) // 2
-            if self.recall(float(levels[middle]))[1] >= target:
+            if self.recall(float(levels[middle]))[which] >= target:
                 low = middle
             else:
                 high = middle

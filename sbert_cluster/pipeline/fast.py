@@ -59,8 +59,6 @@ _FIRST_AUDITED = 0.01
 """Share of the texts that is audited at random at first; then half as many again each time."""
 _SURE = 0.03
 """Share of the texts, those with the nearest partners, that are audited without a sample."""
-_WORTH_MORE = 2.0
-"""The audit goes on while more texts than so many for each audited one are left to be read."""
 _TEXTS_A_DIMENSION = 10
 """Texts that the student is fitted to, for each dimension of the model's vectors,"""
 _MOST_FITTED = 0.2
@@ -370,22 +368,36 @@ class Cascade:
             rows = np.concatenate([high, order[:count]])
             audit = self._audit(reach, reader, rows, sure, share)
             level = audit.highest_level(self.options.recall)
-            if level is not None:
-                left = len(np.setdiff1d(reach.above(level), reader.rows))
-                # Reading more of the sample must save more than it costs.
-                if share == 1 or left <= _WORTH_MORE * count:
-                    break
-            elif share == 1:
+            more = min(len(order), count + max(count // 2, first)) - count
+            if level is not None and (
+                share == 1 or not self._pays(audit, reach, reader, level, more)
+            ):
+                break
+            if share == 1:
                 return audit, None
             if reader.count > most:
                 raise NotWorthIt(f"{reader.count:,} texts were read, and no level can be told")
-            count = min(len(order), count + max(count // 2, first))
+            count += more
         if share == 1:
             # All rows that have a partner have been read, so nothing down to L is missed.
             level = reach.lowest
         if len(np.union1d(reader.rows, reach.above(level))) > most:
             raise NotWorthIt("most texts have a look-alike and would be read anyway")
         return audit, level
+
+    def _pays(self, audit: Audit, reach: Reach, reader: _Reader, level: float, more: int) -> bool:
+        """Whether auditing more rows can save more than it costs.
+
+        At best the level rises to where the estimate alone suffices, and the rows in between need
+        not be read. Rows of the sample below it are read for nothing, with their partners.
+        """
+        best = audit.highest_level(self.options.recall, sure=False) or level
+        between = np.setdiff1d(reach.above(level), reach.above(best))
+        saved = (reader.place[between] < 0).sum()
+        sampled = reach.level[reach.rows] < np.float32(audit.sure)
+        in_vain = (reach.level[reach.rows] < np.float32(best)).sum() / max(1, sampled.sum())
+        partners = len(reach.owner) / max(1, len(reach.rows))
+        return bool(saved > more * in_vain * (1 + partners))
 
     def _sure(self, reach: Reach) -> float:
         """A level from which rows are few and will be read in any case."""
