@@ -105,7 +105,7 @@ def _sessions(draw):
 
 
 @given(_sessions())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_replaying_the_log_gives_the_same_state(log):
     """Through JSON, with all undos and redos in it; and undoing everything gives the base."""
     base = log._states[0].labels

@@ -19,7 +19,7 @@ def unit(vectors):
 
 @pytest.mark.parametrize("kind", list(Linkage))
 @given(seed=st.integers(0, 2**16), count=st.integers(2, 40))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_heights_and_cuts_are_those_of_scipy(kind, seed, count):
     """Every height is scipy's, and so is the partition at every number of clusters."""
     points = unit(np.random.default_rng(seed).normal(size=(count, 4)))

@@ -46,7 +46,7 @@ CELLS = st.text('ab ,;"\n\ré語', max_size=8)
 
 
 @given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=12), st.sampled_from(["\n", "\r\n"]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_csv_is_read_as_it_is(rows, newline):
     """Quotes, delimiters and line breaks inside cells; both line ends."""
     cells = [tuple('"' + cell.replace('"', '""') + '"' for cell in row) for row in rows]
@@ -58,7 +58,7 @@ def test_any_csv_is_read_as_it_is(rows, newline):
 
 
 @given(st.text('ab,"\n\r', min_size=1, max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_stray_quotes_are_read_carefully(body):
     """Whatever the bytes: the same rows, or the same refusal."""
     with tempfile.TemporaryDirectory() as folder:

@@ -25,7 +25,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NASTY = st.text(st.sampled_from("ab,;\"'\r\n\t\x00=+-@é😀\u2028\x85\x1b"), max_size=8)
 CELLS = st.one_of(ANY_TEXT, NASTY)
 ROWS = st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=8)
-LIGHT = settings(max_examples=60, deadline=None)
+LIGHT = settings(max_examples=60)
 
 
 def csv_bytes(rows: list[tuple[str, ...]], newline: str, quoting: int) -> bytes:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sbert_cluster.corpus.texts import distinct, normalise, texts_of
 from sbert_cluster.types import Corpus
 
-LIGHT = settings(max_examples=300, deadline=None)
+LIGHT = settings(max_examples=300)
 
 
 def test_texts_are_untouched() -> None:

@@ -13,7 +13,7 @@ from sbert_cluster.duplicates.ladder import units_of_texts, units_of_vectors
 from sbert_cluster.neighbors.join import find_pairs_between
 from sbert_cluster.types import Pairs
 
-SETTINGS = settings(max_examples=80, deadline=None)
+SETTINGS = settings(max_examples=80)
 
 
 def compare(rows, split, threshold):

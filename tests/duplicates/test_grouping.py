@@ -22,7 +22,7 @@ from sbert_cluster.types import Pairs
 KEEP_RULES = (
     "first", "last", "longest", "shortest", "newest:when", "oldest:when", "max:n", "min:n",
 )  # fmt: skip
-SETTINGS = settings(max_examples=40, deadline=None)
+SETTINGS = settings(max_examples=40)
 
 
 @dataclass

@@ -134,7 +134,7 @@ def test_column_of_blanks_leaves_the_order_of_rows(rule):
 
 @pytest.mark.parametrize("rule", ["newest:c", "oldest:c", "max:c", "min:c"])
 @given(values=st.lists(st.none() | st.integers(-3, 3), max_size=12))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_rank_equals_a_plain_sort(rule, values):
     """Every column rule is a stable sort with missing values at the end."""
     sign = -1 if rule in ("newest:c", "max:c") else 1

@@ -15,7 +15,7 @@ from sbert_cluster.duplicates.ladder import (
 )
 from sbert_cluster.types import Pairs, Reason
 
-SETTINGS = settings(max_examples=80, deadline=None)
+SETTINGS = settings(max_examples=80)
 EXACT, NORMALISED, SEMANTIC = Reason.EXACT, Reason.NORMALISED, Reason.SEMANTIC
 
 # Words of letters in several cases and spacings; "" is an empty row.

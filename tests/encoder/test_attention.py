@@ -60,7 +60,7 @@ def test_equals_the_definition(size, dtype):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(lengths=st.lists(st.integers(1, 70), min_size=1, max_size=40), seed=st.integers(0, 99))
 def test_a_text_does_not_know_its_neighbours(dtype, lengths, seed):
     """To the last bit: what a text becomes depends on nothing but the text."""

@@ -13,7 +13,7 @@ from sbert_cluster.engines.schedule import BAND_BLOCKS, Schedule
 from sbert_cluster.engines.simulation import Setting, grid_of, simulate
 from sbert_cluster.neighbors.comparison import Grid
 
-SETTINGS = settings(max_examples=60, deadline=None)
+SETTINGS = settings(max_examples=60)
 ALONE = Setting(workers=1, pair_s=1e-10, tile_s=0.0)
 
 

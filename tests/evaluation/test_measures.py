@@ -34,7 +34,7 @@ def judged(draw):
     return scores, truth
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(judged())
 def test_pairs_equal_scikit_learn(made):
     """Average precision, weighted or not, and F1 at the best threshold."""
@@ -49,7 +49,7 @@ def test_pairs_equal_scikit_learn(made):
     assert f1_score(truth, scores >= found.best_threshold) == pytest.approx(best)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(judged(), st.floats(-1, 101))
 def test_a_threshold_finds_what_it_says(made, threshold):
     """Precision, recall and F1; 0 where nothing is found."""
@@ -61,7 +61,7 @@ def test_a_threshold_finds_what_it_says(made, threshold):
     assert found.f1 == pytest.approx(f1_score(truth, guess))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(judged(), st.floats(0.1, 1))
 def test_calibration_finds_the_lowest_threshold_of_that_precision(made, target):
     """No lower threshold has the precision; where none has it, that is said."""

@@ -25,7 +25,7 @@ def coder_of(vectors, chunks, *, rotate):
     return codes.Coder.fitted(axes.first(count), chunks, vectors)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(2, 200),

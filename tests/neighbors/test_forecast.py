@@ -30,7 +30,7 @@ def count_pairs(vectors, threshold):
     return int(np.count_nonzero(np.triu(wide @ wide.T >= threshold, 1)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**16), st.integers(2, 60), st.floats(0.05, 0.99))
 def test_a_sample_of_all_rows_counts_all_pairs(seed, rows, threshold):
     """Where the sample is everything, the forecast is the count and the interval is empty."""

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from sbert_cluster.neighbors import histogram as module
 
-SETTINGS = settings(max_examples=60, deadline=None)
+SETTINGS = settings(max_examples=60)
 
 
 def test_counts_equal_a_plain_loop(cases, reference_cosine):

@@ -14,7 +14,7 @@ from sbert_cluster.neighbors import codes, join, similarity
 from sbert_cluster.types import Reason
 
 BAND = 5e-4
-SETTINGS = settings(max_examples=25, deadline=None)
+SETTINGS = settings(max_examples=25)
 # (rows of a tile, rows of a strip, chunks of a code); blocks of 32 rows are the least there is.
 sizes = st.sampled_from([(32, 32, 1), (64, 32, 2), (96, 64, 1), (96, 32, 3)])
 

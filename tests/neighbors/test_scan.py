@@ -32,7 +32,7 @@ def test_pairs_are_those_of_an_integer_product(name):
     """For any codes, shapes and bars, the extreme numbers included."""
     scanner = scanner_of(name)
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(
         st.integers(0, 2**32 - 1),
         st.integers(1, 5),

@@ -14,7 +14,7 @@ from sbert_cluster.neighbors.nearest import products
 from sbert_cluster.neighbors.nearest import rows as codes
 from sbert_cluster.neighbors.search import Searcher, find_nearest
 
-SETTINGS = settings(max_examples=60, deadline=None)
+SETTINGS = settings(max_examples=60)
 ways = st.sampled_from(
     ["plain", "one by one", "many at once", "one by one, torch", "many at once, torch"]
 )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sbert_cluster.neighbors.similarity import cosine, rounding_allowance
 
-SETTINGS = settings(max_examples=60, deadline=None)
+SETTINGS = settings(max_examples=60)
 
 
 def test_cosine_equals_an_exact_sum(cases, reference_cosine):

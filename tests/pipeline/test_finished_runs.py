@@ -16,7 +16,7 @@ from sbert_cluster.encoder import encoder as encoders
 from sbert_cluster.errors import InputError, RunFolderError, UsageError
 from sbert_cluster.pipeline import comparing, dedup, rethreshold, update
 
-SETTINGS = settings(max_examples=25, deadline=None)
+SETTINGS = settings(max_examples=25)
 thresholds = st.sampled_from([0.2, 0.5, 0.9, 0.9003, 0.97, 1.0])
 groupings = st.sampled_from(["direct", "complete", "single"])
 rules = st.sampled_from(["first", "last", "longest", "max:score"])

@@ -12,7 +12,7 @@ from sbert_cluster.neighbors import join
 from sbert_cluster.pipeline import dedup
 from sbert_cluster.types import Reason
 
-SETTINGS = settings(max_examples=50, deadline=None)
+SETTINGS = settings(max_examples=50)
 # Vectors are rounded to float32 once: pairs this close to the threshold may fall on either side.
 ROUNDING = 1e-6
 RULES = ("first", "last", "longest", "shortest", "newest:score", "max:score", "min:score")

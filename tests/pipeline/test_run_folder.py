@@ -16,7 +16,7 @@ from sbert_cluster.pipeline import dedup
 
 EXTRA = ["sbert_row", "sbert_group", "sbert_duplicate_of", "sbert_similarity", "sbert_reason"]
 REASONS = {"exact", "normalised", "semantic", "reranked"}
-SETTINGS = settings(max_examples=20, deadline=None)
+SETTINGS = settings(max_examples=20)
 groupings = st.sampled_from(["direct", "complete", "single"])
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sbert_cluster.errors import InputError, UsageError
 from sbert_cluster.pipeline import Index, index, search
 
-SETTINGS = settings(max_examples=40, deadline=None)
+SETTINGS = settings(max_examples=40)
 
 
 def cosines(frame, query):

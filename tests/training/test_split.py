@@ -41,7 +41,7 @@ def forms(part):
     }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(files(), st.floats(0, 0.5), st.integers(0, 3))
 def test_no_text_stands_in_two_parts(made, share, seed):
     """Not even in another spelling; and no row is lost."""
@@ -55,7 +55,7 @@ def test_no_text_stands_in_two_parts(made, share, seed):
     assert rows == sum(map(len, labelled.sets))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(files(), st.integers(0, 3))
 def test_rows_that_share_a_text_with_given_files_are_left_out(made, seed):
     """With files to judge by, nothing of theirs is learned from."""

@@ -74,7 +74,7 @@ def step(model, what, number):
 
 
 @given(STEPS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_undoing_all_is_the_start_and_replaying_is_the_state(made, steps):
     """Any edits: a new window shows the same; undoing all shows the run as it was made."""
     with tempfile.TemporaryDirectory() as place:
@@ -454,7 +454,7 @@ def change(model, what, number):
 
 
 @given(CLUSTER_STEPS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_cluster_edits_can_all_be_undone_and_replayed(made, steps):
     """Any edits of clusters: a new window shows the same, undoing all shows the start."""
     with tempfile.TemporaryDirectory() as place:

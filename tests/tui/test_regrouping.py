@@ -53,7 +53,7 @@ def test_long_chains_are_decided_as_well():
 
 
 @given(st.data(), st.sampled_from(list(Grouping)), st.sampled_from(["first", "last", "max:score"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_regrouping_equals_a_run_at_that_threshold(data, grouping, keep):
     """From the pairs at 0.5, the groups at a higher threshold are those of a run at it."""
     n = data.draw(st.integers(1, 24))
