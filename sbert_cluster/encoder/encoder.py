@@ -175,9 +175,9 @@ class Encoder:
         Returns:
             The tokens, and bool[n]: the text is longer than the model reads.
         """
-        tokenizer, parts, long = Tokenizer(self.checkpoint), [], [np.empty(0, np.bool_)]
+        parts, long = [], [np.empty(0, np.bool_)]
         for part in windows(texts, longest=FIRST_REACH * self.checkpoint.max_seq_length):
-            bags, cut = tokenizer.bags(texts[part])
+            bags, cut = self.tokenizer.bags(texts[part])
             parts.append(bags)
             long.append(cut)
             progress("tokenising", part.stop, len(texts), "texts")

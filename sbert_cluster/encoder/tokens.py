@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -218,9 +218,9 @@ class Tokenizer:
         short, cut = np.flatnonzero(~long), np.flatnonzero(long)
         chunks = [self._chunk(texts[row]) for row in cut.tolist()]
         text = np.concatenate([short, np.repeat(cut, [len(listed) for listed in chunks])])
-        made = [sequences.take(short), *(Bags.of(listed) for listed in chunks)]
+        made = Bags.joined([sequences.take(short), Bags.of(chain.from_iterable(chunks))])
         order = np.argsort(text, kind="stable")
-        return Bags.joined(made).take(order), text[order]
+        return made.take(order), text[order]
 
     def _encode(self, texts: Sequence[str]) -> Iterator[tokenizers.Encoding]:
         """Tokenise in stretches, since the tokenizer needs far more memory than its result."""

@@ -3,7 +3,7 @@
 Its normaliser keeps account of where every character went and its model looks up the beginnings of
 every word, each time that it meets it. A text of printable ASCII is only lower-cased, and cut at
 spaces and around punctuation; what the words in between become is asked of the tokenizer once and
-remembered. That takes a sixth of the time, and tokenising is what a fast model waits for.
+remembered. That takes a quarter of the time, and tokenising is what a fast model waits for.
 """
 
 from __future__ import annotations

@@ -35,7 +35,8 @@ is a 95 % interval. The bound falls as s does, so that taking the highest s whos
 no second chance: it goes wrong only if the bound at the one level where recall falls below the
 target does. The sample grows until it tells a level, though, and each time it is looked at is a
 chance: hence 97.5 %, of which simulations leave more than 95 % for all looks together. With every
-row audited k is no estimate any more.
+row audited k is no estimate any more; where even that suffices at no level, L is lowered, what was
+L becomes h, and a new sample is drawn below.
 
 **What no sample of this size can see** are true pairs below L: they are a handful among nearly all
 pairs that there are. They are extrapolated. Let N1, N2 and N3 be the (weighted) true pairs at

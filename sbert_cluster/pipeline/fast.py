@@ -138,8 +138,8 @@ def embed_some(
     reading = quick_encoder(encoder)
     with ThreadPoolExecutor(1, "vocabulary") as pool:
         # Until all texts are tokenised, little else keeps more than one processor busy.
-        wanted = len(texts) >= options.least_texts and not encoder.checkpoint.is_static
-        coming = pool.submit(read_vocabulary, reading, progress) if wanted else None
+        hopeless = _hopeless(encoder, len(texts), options)
+        coming = None if hopeless else pool.submit(read_vocabulary, reading, progress)
         units = units_of_texts(texts)
         # Rows of the same form are duplicates by their texts, and may be in a group with others.
         _, form, size = np.unique(units.form, return_inverse=True, return_counts=True)
@@ -175,6 +175,16 @@ def embed_some(
         recall=look.recall,
         facts={"fast": look.facts},
     )
+
+
+def _hopeless(encoder: Encoder, rows: int, options: FastOptions) -> str | None:
+    """Why so many texts had better be read by the model; None: that is not known yet."""
+    if encoder.checkpoint.is_static:
+        return "the model is a static one, which is as fast as any student"
+    if rows < options.least_texts:
+        texts, are = count(rows, "text"), "is" if rows == 1 else "are"
+        return f"{texts} {are} too few for anything to be saved"
+    return None
 
 
 def _said(look: Look) -> str:
@@ -295,11 +305,8 @@ class Cascade:
         return device if device.startswith("cuda") else "cpu"
 
     def _refuse_what_cannot_pay(self) -> None:
-        if self.encoder.checkpoint.is_static:
-            raise NotWorthIt("the model is a static one, which is as fast as any student")
-        if len(self.texts) < self.options.least_texts:
-            texts, are = count(len(self.texts), "text"), "is" if len(self.texts) == 1 else "are"
-            raise NotWorthIt(f"{texts} {are} too few for anything to be saved")
+        if why := _hopeless(self.encoder, len(self.texts), self.options):
+            raise NotWorthIt(why)
         known = self.encoder.count_cached(self.texts)
         if known >= _MOST_READ * len(self.texts):
             raise NotWorthIt(f"{known:,} of {len(self.texts):,} texts are encoded already")
@@ -317,21 +324,30 @@ class Cascade:
         table = mapped_table(draft, bags.take(rows), reader.of(rows), _DIMENSIONS)
         return averages(table, bags), truncated
 
+    @property
+    def _farthest(self) -> float:
+        """The lowest student similarity that is looked at."""
+        return max(_LOWEST, round(self.threshold - _FARTHEST, 2))
+
+    def _is_bearable(self, student: Vectors, lowest: float) -> bool:
+        """Whether pairs from that similarity on are few enough to be looked at."""
+        expected = forecast_pairs(student, lowest, seed=self.seed)
+        return expected.high <= _MOST_PAIRS_A_ROW * len(student)
+
     def _lowest(self, student: Vectors) -> float:
         """L: the lowest student similarity at which not too many rows have a partner."""
         nearest = nearest_histogram(student, seed=self.seed, bins=100)
         highest = max(_LOWEST, round(self.threshold - _NEAREST, 2))
-        lowest = max(_LOWEST, round(self.threshold - _FARTHEST, 2))
+        lowest = self._farthest
         while lowest <= highest:
             share = nearest.counts[nearest.edges[:-1] >= lowest - 1e-9].sum() / nearest.rows
-            if share <= (_REACHING if lowest < highest else _MOST_REACHING):
-                expected = forecast_pairs(student, lowest, seed=self.seed)
-                if expected.high <= _MOST_PAIRS_A_ROW * len(student):
-                    return lowest
+            most = _REACHING if lowest < highest else _MOST_REACHING
+            if share <= most and self._is_bearable(student, lowest):
+                return lowest
             lowest = round(lowest + 0.01, 2)
         raise NotWorthIt(
-            f"at a student similarity of {highest:.2f}, where pairs would be "
-            f"looked for, more than {_MOST_REACHING:.0%} of the texts have a look-alike"
+            f"at a student similarity of {highest:.2f}, where pairs would be looked for, more than "
+            f"{_MOST_REACHING:.0%} of the texts have a look-alike"
         )
 
     def _searched(self, student: Vectors, reader: _Reader) -> tuple[Audit, float]:
@@ -340,7 +356,6 @@ class Cascade:
         Rows that were read in vain on the way have a partner above the level, so they count.
         """
         lowest, sure = self._lowest(student), 1.0
-        farthest = max(_LOWEST, round(self.threshold - _FARTHEST, 2))
         while True:
             pairs = find_pairs(student, lowest, self.progress, device=self._where).pairs
             reach = Reach.of(pairs, len(self.texts), lowest)
@@ -348,13 +363,13 @@ class Cascade:
             if level is not None:
                 reader.read(reach.above(level))
                 return audit, level
-            expected = forecast_pairs(student, lowest - _FARTHER, seed=self.seed)
-            if lowest <= farthest or expected.high > _MOST_PAIRS_A_ROW * len(student):
+            farther = max(self._farthest, round(lowest - _FARTHER, 2))
+            if farther >= lowest or not self._is_bearable(student, farther):
                 raise NotWorthIt(
                     f"{audit.pairs:,} pairs seen are too few, or too unlike to the student, to "
                     f"promise a recall of {self.options.recall:g}"
                 )
-            sure, lowest = lowest, max(farthest, round(lowest - _FARTHER, 2))
+            sure, lowest = lowest, farther
 
     def _audited(self, reach: Reach, reader: _Reader, sure: float) -> tuple[Audit, float | None]:
         """Audit the surest rows, and random others until they tell a level; None: none suffices."""
@@ -369,19 +384,16 @@ class Cascade:
             audit = self._audit(reach, reader, rows, sure, share)
             level = audit.highest_level(self.options.recall)
             more = min(len(order), count + max(count // 2, first)) - count
-            if level is not None and (
-                share == 1 or not self._pays(audit, reach, reader, level, more)
-            ):
-                break
             if share == 1:
-                return audit, None
+                # All rows that have a partner have been read, so nothing down to L is missed.
+                level = None if level is None else reach.lowest
+                break
+            if level is not None and not self._pays(audit, reach, reader, level, more):
+                break
             if reader.count > most:
                 raise NotWorthIt(f"{reader.count:,} texts were read, and no level can be told")
             count += more
-        if share == 1:
-            # All rows that have a partner have been read, so nothing down to L is missed.
-            level = reach.lowest
-        if len(np.union1d(reader.rows, reach.above(level))) > most:
+        if level is not None and len(np.union1d(reader.rows, reach.above(level))) > most:
             raise NotWorthIt("most texts have a look-alike and would be read anyway")
         return audit, level
 
@@ -394,8 +406,9 @@ class Cascade:
         best = audit.highest_level(self.options.recall, sure=False) or level
         between = np.setdiff1d(reach.above(level), reach.above(best))
         saved = (reader.place[between] < 0).sum()
-        sampled = reach.level[reach.rows] < np.float32(audit.sure)
-        in_vain = (reach.level[reach.rows] < np.float32(best)).sum() / max(1, sampled.sum())
+        levels = reach.level[reach.rows]
+        sampled, low = (int((levels < np.float32(below)).sum()) for below in (audit.sure, best))
+        in_vain = low / max(1, sampled)
         partners = len(reach.owner) / max(1, len(reach.rows))
         return bool(saved > more * in_vain * (1 + partners))
 

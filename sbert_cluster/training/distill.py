@@ -15,7 +15,6 @@ seen too high, so the student's own pairs are drawn by their rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,7 +42,8 @@ _LOOKS = 3
 _MOST_PAIRS = 4_000_000
 """Pairs that are looked up at most; beyond, the cut is raised."""
 _CUTS = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-"""Similarities from which a pair counts as the student's own."""
+"""Similarities from which a pair is one to keep for the teacher, or the student's own: the lowest
+that does not bring too many."""
 _CLOSE = 0.3
 """Pairs of random texts below this similarity weigh nothing extra."""
 _PAIR_WEIGHT, _EXTRA_WEIGHT = 10.0, 20.0
@@ -68,8 +68,6 @@ class Recipe:
     """Steps of Adam; 0: the table stays as it is made from the vocabulary."""
     rate: float = 2e-3
     """Learning rate at its height; it falls linearly to 0."""
-    lowest: float = 0.6
-    """Teacher's similarity from which a pair is one to keep."""
     seed: int = 0
     """Of the batches."""
 
@@ -164,7 +162,7 @@ class _Course:
             [self._weights], lr=recipe.rate, betas=(0.9, 0.99), fused=True
         )
         self._random = np.random.default_rng(recipe.seed)
-        self._similar = _similar(targets, recipe.lowest, recipe.seed)
+        self._similar = _similar(targets, recipe.seed)
         self._own = self._similar
         self._between = max(1, recipe.steps // _LOOKS)
 
@@ -205,16 +203,15 @@ class _Course:
         angle = (1 - (made * target).sum(1)).mean()
         ours = (made[:count] * made[count : 2 * count]).sum(1)
         theirs = (target[:count] * target[count : 2 * count]).sum(1)
-        lowest = self._recipe.lowest
-        drawn = _error(ours, theirs, lowest).mean() if count else angle.new_zeros(())
+        drawn = _error(ours, theirs).mean() if count else angle.new_zeros(())
         # Every other row, so that pairs of pairs are among them.
         all_ours, all_theirs = made[::2] @ made[::2].T, target[::2] @ target[::2].T
         close = torch.maximum(all_ours.detach(), all_theirs).sub(_CLOSE).clamp(min=0)
-        mixed_loss = (_error(all_ours, all_theirs, lowest) * (1 + _EXTRA_WEIGHT * close)).mean()
+        mixed_loss = (_error(all_ours, all_theirs) * (1 + _EXTRA_WEIGHT * close)).mean()
         return _PAIR_WEIGHT * drawn + mixed_loss + angle
 
 
-def _error(ours: torch.Tensor, theirs: torch.Tensor, lowest: float) -> torch.Tensor:
+def _error(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
     """Squared error of similarities, each weighted by what it costs.
 
     A similar pair that the student holds for dissimilar is lost; a dissimilar pair that it holds
@@ -223,7 +220,7 @@ def _error(ours: torch.Tensor, theirs: torch.Tensor, lowest: float) -> torch.Ten
     import torch
 
     error = ours - theirs
-    similar = ((theirs - lowest) / _BETWEEN).clamp(0, 1)
+    similar = ((theirs - _CUTS[0]) / _BETWEEN).clamp(0, 1)
     below = _HARMLESS + (_LOST - _HARMLESS) * similar
     return error**2 * torch.where(error.detach() < 0, below, 1.0)
 
@@ -249,26 +246,20 @@ class _Urn:
         return drawn
 
 
-def _similar(targets: Vectors, lowest: float, seed: int) -> _Urn:
+def _similar(targets: Vectors, seed: int) -> _Urn:
     """The teacher's pairs; the more similar, the rarer they are and the more they matter."""
-    found = _pairs(targets, lowest, seed)
+    found = _pairs(targets, seed)
     return _Urn(found, np.exp(_FAVOUR * found.similarity.astype(np.float64)))
 
 
 def _own(vectors: Vectors, seed: int) -> _Urn:
     """The student's pairs, drawn by their rows: a few dense groups hold most of all pairs."""
-    found = _pairs(vectors, _CUTS[0], seed)
+    found = _pairs(vectors, seed)
     degree = np.bincount(np.concatenate([found.left, found.right]), minlength=len(vectors))
     return _Urn(found, 1 / degree[found.left] + 1 / degree[found.right])
 
 
-def _pairs(vectors: Vectors, lowest: float, seed: int) -> Pairs:
+def _pairs(vectors: Vectors, seed: int) -> Pairs:
     """Pairs at or above the lowest similarity that does not bring too many."""
-    cut = next(_bearable(vectors, lowest, seed), _CUTS[-1])
-    return find_pairs(vectors, cut).pairs.ordered()
-
-
-def _bearable(vectors: Vectors, lowest: float, seed: int) -> Iterator[float]:
-    for cut in (lowest, *(cut for cut in _CUTS if cut > lowest)):
-        if forecast_pairs(vectors, cut, seed=seed).high <= _MOST_PAIRS:
-            yield cut
+    bearable = (cut for cut in _CUTS if forecast_pairs(vectors, cut, seed=seed).high <= _MOST_PAIRS)
+    return find_pairs(vectors, next(bearable, _CUTS[-1])).pairs.ordered()

@@ -222,3 +222,27 @@ def test_a_vocabulary_is_read_once_and_goes_with_the_cache(tiny_model, tmp_path)
     assert weights[0] == weights[1] == weights[2]
     assert clear_cache(cache_dir=tmp_path / "cache") > 0
     assert not list((tmp_path / "cache" / "students").iterdir())
+
+
+@pytest.mark.usefixtures("few")
+def test_it_looks_farther_where_no_level_suffices(tiny_model, tmp_path, monkeypatch):
+    """What it begins with is too near: nearly no row has such a partner, and pairs are missed."""
+    monkeypatch.setattr(module, "_REACHING", 0.0)
+    monkeypatch.setattr(module, "_NEAREST", 0.02)
+    looked, find = [], module.find_pairs
+
+    def told(vectors, lowest, *rest, **options):
+        looked.append(lowest)
+        return find(vectors, lowest, *rest, **options)
+
+    monkeypatch.setattr(module, "find_pairs", told)
+    texts = _texts(tiny_model, 6_000, 1_500)
+    options = {"threshold": THRESHOLD, "model": str(tiny_model), "cache_dir": tmp_path}
+    fast = dedup(pl.DataFrame({"text": texts}), fast=True, **options)
+    full = dedup(pl.DataFrame({"text": texts}), **options)
+    assert not fast.manifest.search["exhaustive"], fast.manifest.notes
+    assert looked[0] == 0.88
+    assert looked[1] == 0.83
+    facts = fast.manifest.search["fast"]
+    assert facts["student_lowest"] < 0.88
+    assert len(_pairs(fast)) / len(_pairs(full)) >= fast.manifest.search["recall"][1] >= 0.99
