@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sbert_cluster.encoder.attention import fused
+from sbert_cluster.encoder.attention import fused, varlen
 from sbert_cluster.encoder.weights import Stack
 
 if TYPE_CHECKING:
     import torch
+
+_NONE = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,10 @@ class Texts:
     """Rows that hold other texts of one length, and that length."""
     stop: int
     """Row behind the last text."""
+    bounds: torch.Tensor | None
+    """On a GPU whose operator takes all lengths at once: where each text begins, and ``stop``."""
+    longest: int
+    """Rows of the longest text."""
 
 
 class Attention:
@@ -43,8 +49,11 @@ class Attention:
         self._biases: dict[int, torch.Tensor] = {}
         words = stack.words
         size = words.shape[1] // stack.heads
-        here = words.device.type == "cpu" and self._table is None
+        self._device = str(words.device)
+        plain = self._table is None
+        here = plain and words.device.type == "cpu"
         self._longest = fused.longest(size, words.dtype) if here else 0
+        self._all_at_once = plain and varlen.works(size, words.dtype, self._device)
 
     def texts(self, blocks: list[tuple[slice, int]]) -> Texts:
         """What every layer needs to know about a batch.
@@ -52,16 +61,16 @@ class Attention:
         Args:
             blocks: Rows that hold texts of one length, and that length.
         """
-        short = [block for block in blocks if block[1] <= self._longest]
-        starts = [np.arange(rows.start, rows.stop, length) for rows, length in short]
-        lengths = [
-            np.full(len(own), length, np.int64)
-            for own, (_, length) in zip(starts, short, strict=True)
-        ]
-        none = [np.empty(0, np.int64)]
-        longer = [block for block in blocks if block[1] > self._longest]
-        stop = blocks[-1][0].stop
-        return Texts(np.concatenate(none + starts), np.concatenate(none + lengths), longer, stop)
+        own = [block for block in blocks if block[1] <= self._longest]
+        starts = [np.arange(rows.start, rows.stop, length) for rows, length in own]
+        return Texts(
+            starts=np.concatenate([_NONE, *starts]),
+            lengths=_lengths(own),
+            longer=[block for block in blocks if block[1] > self._longest],
+            stop=blocks[-1][0].stop,
+            bounds=varlen.bounds_of(_lengths(blocks), self._device) if self._all_at_once else None,
+            longest=max(length for _, length in blocks),
+        )
 
     def __call__(self, qkv: torch.Tensor, texts: Texts) -> torch.Tensor:
         """Attend.
@@ -75,6 +84,10 @@ class Attention:
         """
         mixed = qkv.new_empty(len(qkv), qkv.shape[1] // 3)
         mixed[texts.stop :] = 0
+        if texts.bounds is not None:
+            own, result = qkv[: texts.stop], mixed[: texts.stop]
+            varlen.attend(own, result, texts.bounds, texts.longest, self._heads)
+            return mixed
         if len(texts.starts):
             fused.attend(qkv, mixed, texts.starts, texts.lengths, self._heads)
         for rows, length in texts.longer:
@@ -99,6 +112,14 @@ class Attention:
             buckets = distance_buckets(length, len(self._table)).to(self._table.device)
             self._biases[length] = self._table[buckets].permute(2, 0, 1).contiguous()
         return self._biases[length]
+
+
+def _lengths(blocks: list[tuple[slice, int]]) -> NDArray[np.int64]:
+    """Rows of each text."""
+    each = [
+        np.full((rows.stop - rows.start) // length, length, np.int64) for rows, length in blocks
+    ]
+    return np.concatenate([_NONE, *each])
 
 
 def distance_buckets(length: int, buckets: int, farthest: int = 128) -> torch.Tensor:
