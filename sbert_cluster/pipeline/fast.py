@@ -39,7 +39,7 @@ from sbert_cluster.pipeline.inputs import UnitVectors, embed_units
 from sbert_cluster.pipeline.student import quick_encoder, read_vocabulary
 from sbert_cluster.progress import Progress
 from sbert_cluster.report.figures import count, duration
-from sbert_cluster.training.distill import first_table, mapped_table
+from sbert_cluster.training.distill import SMOOTHING_TO_MAP, first_table, mapped_table
 from sbert_cluster.types import Corpus, Embeddings, Rows, Vectors
 
 _MARGIN = 0.01
@@ -316,7 +316,7 @@ class Cascade:
         assert self.vocabulary
         bags, truncated = self.encoder.bags(self.texts, self.progress)
         vocabulary = self.vocabulary.result()
-        draft = first_table(vocabulary, bags.counts(len(vocabulary)))
+        draft = first_table(vocabulary, bags.counts(len(vocabulary)), SMOOTHING_TO_MAP)
         most = int(_MOST_FITTED * len(self.texts))
         order = np.random.default_rng(self.seed).permutation(len(self.texts))
         rows = np.sort(order[: min(most, _TEXTS_A_DIMENSION * draft.shape[1])])

@@ -31,8 +31,10 @@ from sbert_cluster.types import Pairs, Rows, Vectors
 if TYPE_CHECKING:
     import torch
 
-SMOOTHING = 4e-3
+SMOOTHING = 1e-3
 """The a of a / (a + p): tokens more frequent than that count less."""
+SMOOTHING_TO_MAP = 4e-3
+"""The same for a table that is mapped then, which is better so; one that is trained gets worse."""
 _PAIRS = 512
 """Pairs in a step."""
 _MIXED = 512
@@ -72,13 +74,16 @@ class Recipe:
     """Of the batches."""
 
 
-def first_table(vocabulary: Vectors, counts: NDArray[np.int64] | None = None) -> Vectors:
+def first_table(
+    vocabulary: Vectors, counts: NDArray[np.int64] | None = None, smoothing: float = SMOOTHING
+) -> Vectors:
     """Token vectors before any training.
 
     Args:
         vocabulary: float32[v, d], the teacher's vector of each token alone.
         counts: int64[v], how often each token occurs; None: as often as Zipf's law says, with
             tokens in the order of their frequency, as most vocabularies are.
+        smoothing: The a of a / (a + p), p a token's share.
 
     Returns:
         float32[v, d]: centred and weighted.
@@ -89,7 +94,7 @@ def first_table(vocabulary: Vectors, counts: NDArray[np.int64] | None = None) ->
         share = counts.astype(np.float64)
     share = share / share.sum()
     centred = vocabulary - vocabulary.mean(axis=0, dtype=np.float64)
-    table: Vectors = (centred * (SMOOTHING / (SMOOTHING + share))[:, None]).astype(np.float32)
+    table: Vectors = (centred * (smoothing / (smoothing + share))[:, None]).astype(np.float32)
     return table
 
 
