@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from threading import RLock
 from types import TracebackType
 
@@ -13,6 +14,9 @@ from rich.text import Text
 
 from sbert_cluster.report.escape import plain
 from sbert_cluster.report.figures import duration
+
+_RECENT_S = 30.0
+"""Pace and time left are those of the last seconds: what a resumed run finds done took no time."""
 
 
 @dataclass
@@ -27,10 +31,26 @@ class _Stage:
     told: float | None = None
     closed: bool = False
     task: TaskID | None = None
+    recent: deque[tuple[float, int]] = field(default_factory=deque)
+    """When how much was done, about once a second, the first time from before ``_RECENT_S`` on."""
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.started
+
+    @property
+    def pace(self) -> float:
+        """Units a second, lately; over the whole stage where this is the first that is heard."""
+        since, before = self.recent[0] if len(self.recent) > 1 else (self.started, 0)
+        return (self.done - before) / max(time.monotonic() - since, 1e-3)
+
+    def note(self, done: int) -> None:
+        """Take note of what is done by now."""
+        self.done, now = done, time.monotonic()
+        if not self.recent or now - self.recent[-1][0] >= 1:
+            self.recent.append((now, done))
+        while len(self.recent) > 2 and now - self.recent[1][0] > _RECENT_S:
+            self.recent.popleft()
 
 
 class ProgressDisplay:
@@ -89,7 +109,8 @@ class ProgressDisplay:
             is_over = total is not None and done >= total
             if current is None or (current.closed and not is_over):
                 current = self._open(stage, unit, has_begun=done > 0)
-            current.done, current.total = done, total
+            current.note(done)
+            current.total = total
             if is_over:
                 self._close(current)
             else:
@@ -181,7 +202,7 @@ def _pace(per_second: float, unit: str) -> str:
 
 def _line_under_way(stage: _Stage) -> str:
     line = f"{stage.name}: {_amount(stage.done, stage.total, stage.unit)}"
-    pace = stage.done / max(stage.seconds, 1e-3)
+    pace = stage.pace
     if not pace:
         return line
     if stage.total is None:

@@ -46,6 +46,23 @@ def test_log_gets_a_line_per_interval() -> None:
     assert closing.startswith("encoding: 1,000 texts in ")
 
 
+def test_what_a_resumed_run_finds_done_took_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine tenths lay in the cache: pace and time left are those of the rest, as it goes lately."""
+    target, clock = log(), [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    with ProgressDisplay(target, interval_s=10) as display:
+        clock[0] += 3
+        display.update("encoding", 9_000, 10_000, "texts")
+        for second in range(1, 50):
+            clock[0] += 1
+            # Twice as fast from the tenth second on.
+            done = 9_000 + 5 * second + 5 * max(0, second - 10)
+            display.update("encoding", done, 10_000, "texts")
+    lines = told(target)
+    assert lines[0] == "encoding: 9,035 of 10,000 texts (90%), 5.0/s, 3 min 13 s left"
+    assert lines[4] == "encoding: 9,420 of 10,000 texts (94%), 10/s, 58 s left"
+
+
 def test_stage_of_unknown_length_ends_when_the_next_begins() -> None:
     """Without a total, the beginning of another stage or the end closes it."""
     target = log()
