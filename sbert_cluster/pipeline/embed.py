@@ -38,8 +38,9 @@ from sbert_cluster.progress import Progress, silent
 from sbert_cluster.runs import refuse_existing
 from sbert_cluster.types import Corpus, RunManifest, Vectors
 
-_BATCH_ROWS = 65_536
-"""Rows of a table that is written part by part."""
+_BATCH_ROWS = 16_384
+"""Rows of a table that is written part by part, and of a group in the file: a group is held twice
+before it is written, and one of the usual quarter of a million rows takes 700 MB."""
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,9 @@ def _write(result: EmbedResult, path: Path, *, parquet: bool) -> None:
 
     rows = register_io_source(source, schema=schema)
     if parquet:
-        rows.sink_parquet(path)
+        rows.sink_parquet(path, row_group_size=_BATCH_ROWS)
     else:
-        rows.sink_ipc(path)
+        rows.sink_ipc(path, record_batch_size=_BATCH_ROWS)
 
 
 def _checked(target: Path | None, *, overwrite: bool) -> Path | None:
