@@ -126,12 +126,11 @@ def certificate(result: DedupResult) -> str:
 
 
 def _exhaustive(result: DedupResult, possible: int) -> str:
+    pairs = "The one pair" if possible == 1 else f"Every one of {possible:,} pairs"
     if result.reference is None:
-        return f"Every one of {possible:,} pairs of distinct texts was compared"
+        return f"{pairs} of distinct texts was compared"
     ours, theirs = visible(file_name(result.corpus)), visible(other_name(result))
-    return (
-        f"Every one of {possible:,} pairs of a text in {ours} and a text in {theirs} was compared"
-    )
+    return f"{pairs} of a text in {ours} and a text in {theirs} was compared"
 
 
 def _approximate(search: dict[str, object]) -> str:

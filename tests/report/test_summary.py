@@ -39,6 +39,13 @@ def test_headline_and_certificate(make_result: MakeResult) -> None:
     assert "1 row is empty" in shown
 
 
+def test_one_pair_is_no_pairs(make_result: MakeResult) -> None:
+    result = make_result()
+    search = {**result.manifest.search, "pairs_possible": 1, "borderline": 0}
+    shown = summary(replace(result, manifest=replace(result.manifest, search=search)))
+    assert "The one pair of distinct texts was compared." in shown
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 140, 200])
 def test_summary_fits_and_stays_aligned(make_result: MakeResult, width: int) -> None:
     """No line is wider than the terminal, whatever the script, and columns stay in place."""
