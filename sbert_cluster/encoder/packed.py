@@ -82,11 +82,7 @@ class PackedBody:
         import torch
 
         with torch.inference_mode():
-            blocks = blocks_of_like_length(ids)
-            hidden = self._embed(ids, blocks)
-            texts = self._attend.texts(blocks)
-            for layer in self._layers:
-                hidden = self._apply(layer, hidden, texts)
+            hidden, blocks = self.states(ids)
             pooled = torch.cat(
                 [
                     pool(
@@ -99,13 +95,41 @@ class PackedBody:
                 pooled = dense(pooled)
             return torch.nn.functional.normalize(pooled, dim=-1).cpu()
 
-    def _embed(self, ids: list[list[int]], blocks: list[tuple[slice, int]]) -> torch.Tensor:
-        """Word and position vectors, and rows without meaning at the end. Shape: (rows, width)."""
+    def states(
+        self, ids: list[list[int]], types: list[list[int]] | None = None
+    ) -> tuple[torch.Tensor, list[tuple[slice, int]]]:
+        """What the last layer gives, in inference mode.
+
+        Args:
+            ids: Token numbers of each text; texts of the same length stand together.
+            types: The segment of each token, 0 or 1; None: all of the first.
+
+        Returns:
+            A vector for each token, and rows without meaning behind the last text, of shape (rows,
+            width); and the rows that hold texts of one length, with that length.
+        """
+        blocks = blocks_of_like_length(ids)
+        hidden = self._embed(ids, types, blocks)
+        texts = self._attend.texts(blocks)
+        for layer in self._layers:
+            hidden = self._apply(layer, hidden, texts)
+        return hidden, blocks
+
+    def _embed(
+        self,
+        ids: list[list[int]],
+        types: list[list[int]] | None,
+        blocks: list[tuple[slice, int]],
+    ) -> torch.Tensor:
+        """Word, position and segment vectors. Shape: (rows, width)."""
         import torch
 
         words = self._stack.words[torch.from_numpy(end_to_end(ids)).to(self._device)]
         for rows, length in blocks:
             words[rows].view(-1, length, words.shape[1]).add_(self._stack.positions[:length])
+        if types is not None and self._stack.second is not None:
+            second = torch.from_numpy(end_to_end(types)).to(self._device) == 1
+            words[second] += self._stack.second
         return self._stack.embedding_norm(words)
 
     def _apply(self, layer: _Products, hidden: torch.Tensor, texts: Texts) -> torch.Tensor:

@@ -80,6 +80,8 @@ FAMILIES = {
     "distilbert": _DISTILBERT,
 }
 """Architectures whose forward pass is our own."""
+_HEAD_OF_BERT = ("pooler.dense", "classifier")
+_HEAD_OF_ROBERTA = ("classifier.dense", "classifier.out_proj")
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class Stack:
     words: torch.Tensor
     """Shape: (vocabulary, width)."""
     positions: torch.Tensor
-    """Shape: (positions, width); position 0 first, the type of the first segment added."""
+    """Shape: (positions, width); position 0 first, the vector of the first segment added."""
     embedding_norm: Norm
     layers: tuple[Layer, ...]
     distance_bias: torch.Tensor | None
@@ -134,6 +136,8 @@ class Stack:
     """Attention heads."""
     activation: str
     """``gelu``, ``gelu_new`` or ``relu``."""
+    second: torch.Tensor | None = None
+    """What a token of a second segment has more than one of the first. Shape: (width,)."""
 
 
 def is_supported(checkpoint: Checkpoint) -> bool:
@@ -165,24 +169,42 @@ def load_stack(checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> Stack
     width = int(config.get("hidden_size", config.get("dim", 0)))
     inner = int(config.get("intermediate_size", config.get("hidden_dim", 0)))
     epsilon = float(config.get("layer_norm_eps", 1e-12))
+    segments = tensors.find("embeddings.token_type_embeddings.weight")
     return Stack(
         words=tensors.get("embeddings.word_embeddings.weight", (config["vocab_size"], width)),
-        positions=_positions(tensors, checkpoint.architecture, config),
+        positions=_positions(tensors, checkpoint.architecture, config, segments),
         embedding_norm=tensors.norm("embeddings.LayerNorm", width, epsilon),
         layers=tuple(_layer(tensors, names.of(n), width, inner, epsilon) for n in range(count)),
         distance_bias=tensors.find("encoder.relative_attention_bias.weight"),
         heads=int(config.get("num_attention_heads", config.get("n_heads", 12))),
         activation=str(config.get("hidden_act", config.get("activation"))),
+        second=segments[1] - segments[0] if segments is not None and len(segments) > 1 else None,
     )
 
 
-def _positions(tensors: _Tensors, architecture: str, config: dict[str, Any]) -> torch.Tensor:
+def load_head(checkpoint: Checkpoint, device: str) -> tuple[Linear, Linear]:
+    """The dense layer and the output of a classifier with one output, in float32.
+
+    Raises:
+        ModelError: If they are missing or have the wrong shape.
+    """
+    import torch
+
+    tensors = _Tensors(checkpoint, torch.float32, device)
+    width = int(checkpoint.config.get("hidden_size", 0))
+    bert = checkpoint.architecture == "bert"
+    dense, output = _HEAD_OF_BERT if bert else _HEAD_OF_ROBERTA
+    return tensors.linear(dense, (width, width)), tensors.linear(output, (1, width))
+
+
+def _positions(
+    tensors: _Tensors, architecture: str, config: dict[str, Any], segments: torch.Tensor | None
+) -> torch.Tensor:
     table = tensors.get("embeddings.position_embeddings.weight")
     if architecture in OFFSET_POSITIONS:
         table = table[int(config.get("pad_token_id", 1)) + 1 :]
-    types = tensors.find("embeddings.token_type_embeddings.weight")
     # A text is one segment, so the same vector would be added to every token.
-    return table if types is None else table + types[0]
+    return table if segments is None else table + segments[0]
 
 
 def _layer(tensors: _Tensors, names: Names, width: int, inner: int, epsilon: float) -> Layer:

@@ -19,10 +19,10 @@ from sbert_cluster.evaluation.sts import row_cosines
 from sbert_cluster.options import EncodeOptions
 from sbert_cluster.progress import Progress
 from sbert_cluster.training.card import BeforeAfter
-from sbert_cluster.training.cross_encoder import CrossEncoder
 from sbert_cluster.training.examples import Examples, Labelled, without_surplus
 from sbert_cluster.training.negatives import Negatives, guarded, mine
 from sbert_cluster.training.recipe import Kind, Objective, Recipe, objective_for
+from sbert_cluster.training.reranker import Reranker
 from sbert_cluster.training.split import Split, meanings, split
 from sbert_cluster.training.tasks import MOST_PASSES
 from sbert_cluster.training.teaching import taught_by
@@ -184,7 +184,7 @@ def _mined(request: Request, texts: list[str], meaning: Rows, known: _Known) -> 
     rows[used] = np.where(inner.rows >= 0, used[inner.rows], -1)
     found = Negatives(rows)
     if request.guard:
-        judge = CrossEncoder.open(request.guard, request.encode.device)
+        judge = Reranker.open(request.guard, request.encode.device)
         found = guarded(found, texts, lambda pairs: judge.score(pairs, request.progress))
     request.tell(
         f"hard negatives for {found.count:,} of {len(used):,} texts, at similarities of "

@@ -61,9 +61,9 @@ def ask_about(
     """
     if not decide.rerank:
         return Asked(pairs)
-    from sbert_cluster.training.cross_encoder import CrossEncoder
+    from sbert_cluster.training.reranker import Reranker
 
-    judge = CrossEncoder.open(decide.rerank, encode.device)
+    judge = Reranker.open(decide.rerank, encode.device)
     asked = Band(*decide.asked_band).undecided(pairs)
     rows = zip(
         units.first[pairs.left[asked]].tolist(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbert_cluster.encoder.batching import batches
-from sbert_cluster.encoder.checkpoint import TOKENIZER_FILES, Checkpoint, open_checkpoint
+from sbert_cluster.encoder.checkpoint import TOKENIZER_FILES, Checkpoint
 from sbert_cluster.encoder.device import Place
 from sbert_cluster.encoder.generic import quiet_transformers
 from sbert_cluster.errors import ModelError
 from sbert_cluster.options import Precision
 from sbert_cluster.progress import Progress, silent
-from sbert_cluster.training.blend import Blend
-from sbert_cluster.training.network import attend_in_steps, choose_training_place, padded
-from sbert_cluster.training.saving import read_settings
+from sbert_cluster.training.network import attend_in_steps, padded
 from sbert_cluster.training.tasks import Batch, Task
 from sbert_cluster.training.unpadded import Unpadded, fits
 from sbert_cluster.types import Rows
@@ -57,8 +56,76 @@ def is_cross_encoder(name: str) -> bool:
     return str(named[0]).endswith("ForSequenceClassification")
 
 
-class CrossEncoder:
-    """A classifier of pairs with one output.
+class PairReader(ABC):
+    """Reads two texts at once.
+
+    Args:
+        checkpoint: Of a cross-encoder, or of the encoder that it starts from.
+        place: Device and number format.
+    """
+
+    _batch_tokens: int
+
+    def __init__(self, checkpoint: Checkpoint, place: Place) -> None:
+        self.checkpoint, self.place = checkpoint, place
+        self._tokenizer = _pair_tokenizer(checkpoint)
+        self._has_types = int(checkpoint.config.get("type_vocab_size") or 0) > 1
+
+    @abstractmethod
+    def _logits(self, encodings: list[tokenizers.Encoding]) -> torch.Tensor:
+        """Of the pairs of one batch. Shape: (k, 1)."""
+
+    def score(
+        self, pairs: Sequence[tuple[str, str]], progress: Progress = silent
+    ) -> NDArray[np.float32]:
+        """The probability that two texts mean the same, whichever stands first.
+
+        Args:
+            pairs: Texts.
+            progress: Told the pairs done.
+
+        Returns:
+            float32[k]: the mean of both orders.
+        """
+        import torch
+
+        scores = np.empty(len(pairs), np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(pairs), _WINDOW):
+                window = list(pairs[start : start + _WINDOW])
+                turned = [(b, a) for a, b in window]
+                both = [self._scored(self._encoded(part)) for part in (window, turned)]
+                scores[start : start + len(window)] = (both[0] + both[1]) / 2
+                progress("reranking", start + len(window), len(pairs), "pairs")
+        return scores
+
+    def _scored(self, encodings: list[tokenizers.Encoding]) -> NDArray[np.float32]:
+        made = np.empty(len(encodings), np.float32)
+        for part in self._cut(encodings):
+            logits = self._logits([encodings[i] for i in part])
+            made[part] = logits[:, 0].float().sigmoid().cpu().numpy()
+        return made
+
+    def _encoded(self, pairs: list[tuple[str, str]]) -> list[tokenizers.Encoding]:
+        return self._tokenizer.encode_batch(pairs)
+
+    def _cut(self, encodings: list[tokenizers.Encoding]) -> list[Rows]:
+        lengths = np.array([len(encoding.ids) for encoding in encodings], np.int64)
+        return list(batches(lengths, self._batch_tokens))
+
+    def _by_length(
+        self, encodings: list[tokenizers.Encoding]
+    ) -> tuple[Rows, list[list[int]], list[list[int]] | None]:
+        """Where each pair stood, and the tokens and segments of pairs, the longest first."""
+        lengths = np.array([len(encoding.ids) for encoding in encodings])
+        order = np.argsort(-lengths, kind="stable")
+        ids = [encodings[i].ids for i in order]
+        types = [encodings[i].type_ids for i in order] if self._has_types else None
+        return np.argsort(order, kind="stable"), ids, types
+
+
+class CrossEncoder(PairReader):
+    """A classifier of pairs with one output, to be trained.
 
     Args:
         checkpoint: A cross-encoder, or an encoder whose body is taken (the output is then new).
@@ -73,46 +140,13 @@ class CrossEncoder:
     def __init__(
         self, checkpoint: Checkpoint, place: Place, texts: Sequence[str] = (), seed: int = 0
     ) -> None:
-        self.checkpoint, self.place, self._texts = checkpoint, place, texts
+        super().__init__(checkpoint, place)
+        self._texts = texts
         self.body = _load_classifier(checkpoint, seed).to(place.device)
         attend_in_steps(self.body, place)
-        self._tokenizer = _pair_tokenizer(checkpoint)
         self._padding = int(checkpoint.config.get("pad_token_id") or 0)
-        self._has_types = int(checkpoint.config.get("type_vocab_size") or 0) > 1
+        self._batch_tokens = _BATCH_TOKENS if place.device == "cpu" else _BATCH_TOKENS_GPU
         self.unpadded = place.device == "cpu" and fits(getattr(self.body, "bert", None))
-
-    @classmethod
-    def open(
-        cls, name: str, device: str = "auto", precision: Precision = Precision.AUTO
-    ) -> CrossEncoder:
-        """Open a trained cross-encoder.
-
-        Raises:
-            ModelError: If the folder holds none.
-        """
-        if not is_cross_encoder(name):
-            raise ModelError(
-                f"{name!r} is no folder of a cross-encoder",
-                "Train one with: sbert-cluster train LABELS --cross-encoder --output DIR",
-            )
-        made = cls(open_checkpoint(name), choose_training_place(device, precision))
-        made.learning(False)
-        return made
-
-    @property
-    def yes_from(self) -> float:
-        """Probability from which the answer is a yes: best on rows held out in its training."""
-        return float(read_settings(self.checkpoint.folder).get(YES, 0.5))
-
-    def blend_with(self, encoder: str) -> Blend | None:
-        """How to weigh answers with similarities; None: they were not fitted for this encoder.
-
-        Args:
-            encoder: sha256 of its weights.
-        """
-        found = read_settings(self.checkpoint.folder).get(BLEND)
-        made = Blend(**found) if isinstance(found, dict) else None
-        return made if made and made.model == encoder else None
 
     @property
     def dimensions(self) -> int:
@@ -142,46 +176,13 @@ class CrossEncoder:
     def score(
         self, pairs: Sequence[tuple[str, str]], progress: Progress = silent
     ) -> NDArray[np.float32]:
-        """The probability that two texts mean the same, whichever stands first.
-
-        Args:
-            pairs: Texts.
-            progress: Told the pairs done.
-
-        Returns:
-            float32[k]: the mean of both orders.
-        """
-        import torch
-
-        scores = np.empty(len(pairs), np.float32)
+        """As every :class:`PairReader` does, without dropout."""
         self.learning(False)
-        with torch.inference_mode():
-            for start in range(0, len(pairs), _WINDOW):
-                window = list(pairs[start : start + _WINDOW])
-                turned = [(b, a) for a, b in window]
-                both = [self._scored(self._encoded(part)) for part in (window, turned)]
-                scores[start : start + len(window)] = (both[0] + both[1]) / 2
-                progress("reranking", start + len(window), len(pairs), "pairs")
-        return scores
-
-    def _scored(self, encodings: list[tokenizers.Encoding]) -> NDArray[np.float32]:
-        made = np.empty(len(encodings), np.float32)
-        for part in self._cut(encodings):
-            logits = self._logits([encodings[i] for i in part])
-            made[part] = logits[:, 0].float().sigmoid().cpu().numpy()
-        return made
+        return super().score(pairs, progress)
 
     def _pairs(self, codes: Rows) -> list[tuple[str, str]]:
         left, right = np.divmod(codes, len(self._texts))
         return [(self._texts[i], self._texts[j]) for i, j in zip(left, right, strict=True)]
-
-    def _encoded(self, pairs: list[tuple[str, str]]) -> list[tokenizers.Encoding]:
-        return self._tokenizer.encode_batch(pairs)
-
-    def _cut(self, encodings: list[tokenizers.Encoding]) -> list[Rows]:
-        lengths = np.array([len(encoding.ids) for encoding in encodings], np.int64)
-        budget = _BATCH_TOKENS if self.place.device == "cpu" else _BATCH_TOKENS_GPU
-        return list(batches(lengths, budget))
 
     def _logits(self, encodings: list[tokenizers.Encoding]) -> torch.Tensor:
         import torch
@@ -203,14 +204,12 @@ class CrossEncoder:
     def _logits_unpadded(self, encodings: list[tokenizers.Encoding], *, half: bool) -> torch.Tensor:
         import torch
 
-        order = sorted(range(len(encodings)), key=lambda i: -len(encodings[i].ids))
-        ids = [encodings[i].ids for i in order]
-        types = [encodings[i].type_ids for i in order] if self._has_types else None
+        place, ids, types = self._by_length(encodings)
         body: Any = self.body
         hidden = Unpadded(body.bert, half=half)(ids, types)
         first = torch.cat([block[:, :1] for block in hidden])
         logits: torch.Tensor = body.classifier(body.dropout(body.bert.pooler(first)))
-        return logits[torch.from_numpy(np.argsort(order, kind="stable"))]
+        return logits[torch.from_numpy(place)]
 
     def save(self, folder: Path, card: str) -> None:
         """Write a folder that opens here and in sentence-transformers."""

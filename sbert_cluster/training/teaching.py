@@ -11,9 +11,10 @@ from sbert_cluster.errors import UsageError
 from sbert_cluster.evaluation.sts import row_cosines
 from sbert_cluster.options import EncodeOptions
 from sbert_cluster.progress import Progress
-from sbert_cluster.training.cross_encoder import CrossEncoder, is_cross_encoder
+from sbert_cluster.training.cross_encoder import is_cross_encoder
 from sbert_cluster.training.examples import Examples, Labelled
 from sbert_cluster.training.recipe import Kind
+from sbert_cluster.training.reranker import Reranker
 from sbert_cluster.types import Vectors
 
 
@@ -70,7 +71,7 @@ class _Teacher:
         self, name: str, texts: list[str], encode: EncodeOptions, progress: Progress
     ) -> None:
         self._texts, self._progress = texts, progress
-        self._cross = CrossEncoder.open(name, encode.device) if is_cross_encoder(name) else None
+        self._cross = Reranker.open(name, encode.device) if is_cross_encoder(name) else None
         self._name, self._encode = name, encode
         self._made: Vectors | None = None
 

@@ -14,8 +14,9 @@ from sbert_cluster.errors import UsageError
 from sbert_cluster.evaluation.pairs import average_precision
 from sbert_cluster.options import Precision
 from sbert_cluster.training.blend import FEWEST_ROWS, Blend, fit_blend, logits
-from sbert_cluster.training.cross_encoder import BLEND, CrossEncoder
+from sbert_cluster.training.cross_encoder import BLEND
 from sbert_cluster.training.recipe import Recipe
+from sbert_cluster.training.reranker import Reranker
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_a_blend_holds_for_its_own_encoder_only(tmp_path, sample_data, tiny_mode
     assert BLEND not in stored
     stored[BLEND] = Blend(own, 1.0, 2.0, 3.0).to_dict()
     settings.write_text(json.dumps(stored), encoding="utf-8")
-    judge = CrossEncoder.open(str(folder), "cpu")
+    judge = Reranker.open(str(folder), "cpu")
     assert judge.blend_with(own) == Blend(own, 1.0, 2.0, 3.0)
     assert judge.blend_with("another") is None
 

@@ -14,8 +14,9 @@ from sbert_cluster.encoder.checkpoint import open_checkpoint
 from sbert_cluster.encoder.encoder import Encoder
 from sbert_cluster.errors import ModelError
 from sbert_cluster.options import EncodeOptions, Precision
-from sbert_cluster.training.cross_encoder import CrossEncoder, is_cross_encoder
+from sbert_cluster.training.cross_encoder import is_cross_encoder
 from sbert_cluster.training.recipe import Recipe
+from sbert_cluster.training.reranker import Reranker
 from sbert_cluster.training.saving import read_settings, save_model
 from sbert_cluster.types import RunManifest
 
@@ -86,7 +87,7 @@ def test_a_cross_encoder_opens_in_sentence_transformers(tmp_path, sample_data, t
     )
     assert is_cross_encoder(str(folder))
     pairs = [(TEXTS[i], TEXTS[j]) for i in range(5) for j in range(5)]
-    own = CrossEncoder.open(str(folder), "cpu", Precision.FP32).score(pairs)
+    own = Reranker.open(str(folder), "cpu", Precision.FP32).score(pairs)
     reference = Reference(str(folder), device="cpu")
     both = [reference.predict([p[::step] for p in pairs]) for step in (1, -1)]
     assert np.allclose(own, (both[0] + both[1]) / 2, atol=1e-5)
@@ -95,4 +96,4 @@ def test_a_cross_encoder_opens_in_sentence_transformers(tmp_path, sample_data, t
 def test_an_encoder_is_no_cross_encoder(tiny_model):
     """Its folder is refused, with the command that makes one."""
     with pytest.raises(ModelError, match="--cross-encoder"):
-        CrossEncoder.open(str(tiny_model))
+        Reranker.open(str(tiny_model))
