@@ -40,12 +40,12 @@ class Reranker(PairReader):
     def __init__(self, checkpoint: Checkpoint, place: Place) -> None:
         super().__init__(checkpoint, place)
         self._batch_tokens = default_batch_tokens(place)
-        self._packed: PackedClassifier | None = None
-        self._generic: CrossEncoder | None = None
+        self._body: PackedClassifier | CrossEncoder
         if is_packable(checkpoint):
-            self._packed = PackedClassifier.open(checkpoint, place)
+            self._body = PackedClassifier.open(checkpoint, place)
         else:
-            self._generic = CrossEncoder(checkpoint, place)
+            self._body = CrossEncoder(checkpoint, place)
+            self._body.learning(False)
 
     @classmethod
     def open(
@@ -81,9 +81,7 @@ class Reranker(PairReader):
     def _logits(self, encodings: list[tokenizers.Encoding]) -> torch.Tensor:
         import torch
 
-        if self._packed is None:
-            assert self._generic
-            self._generic.learning(False)
-            return self._generic._logits(encodings)
+        if isinstance(self._body, CrossEncoder):
+            return self._body._logits(encodings)
         place, ids, types = self._by_length(encodings)
-        return self._packed(ids, types)[torch.from_numpy(place)]
+        return self._body(ids, types)[torch.from_numpy(place)]
