@@ -7,7 +7,7 @@ steps. The rate falls linearly afterwards, as in the authors' own code.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -62,6 +62,14 @@ class Course:
         """The look whose weights were kept; None: the last weights were."""
         return next((look for look in reversed(self.looks) if look.best), None)
 
+    def then(self, other: Course) -> Course:
+        """This one, and another that went on from its weights."""
+        later = [
+            replace(look, step=look.step + self.done, steps=look.steps + self.done)
+            for look in other.looks
+        ]
+        return Course(self.steps + other.steps, self.done + other.done, (*self.looks, *later))
+
 
 class Trainable(Protocol):
     """What can be trained: an encoder, or a cross-encoder (whose texts are pairs)."""
@@ -113,6 +121,8 @@ class Trainer:
         recipe: How.
         judge: Scores the network on rows held out for that, the higher the better; None: there are
             too few, so training takes its full course and the last weights stay.
+        beat: Score of the weights that training starts from: they stay if no look is better. None:
+            whatever the best look shows is better.
         checkpoints: Where to go on from, and to write to; None: nothing is written.
         every: Steps between two checkpoints; None: as many as between two looks.
         progress: Told the steps done.
@@ -126,6 +136,7 @@ class Trainer:
         recipe: Recipe,
         *,
         judge: Callable[[], float] | None = None,
+        beat: float | None = None,
         checkpoints: Checkpoints | None = None,
         every: int | None = None,
         progress: Progress = silent,
@@ -144,6 +155,9 @@ class Trainer:
         self._rate = recipe.learning_rate or usual_rate(network.checkpoint)
         self._adam = self._optimiser()
         self._state = _State()
+        self._beat = float("-inf") if beat is None else beat
+        if beat is not None:
+            self._state.best_score, self._state.best = beat, self._copied()
 
     def run(self) -> Course:
         """Train to the end, from the newest checkpoint if there is one.
@@ -171,6 +185,9 @@ class Trainer:
         self._progress("training", self.steps, self.steps, "steps")
         if state.best:
             self._load(state.best)
+        # What follows may be cut off as well.
+        if self._checkpoints and not (saved and saved.state["step"] == state.step):
+            self._checkpoints.save(state.step, Saved(self._said(), self._now()))
         return Course(self.steps, state.step, tuple(state.looks))
 
     def _step(self, step: int) -> float:
@@ -242,7 +259,7 @@ class Trainer:
         if better:
             assert score is not None
             state.best_score, state.poor = score, 0
-            state.best = {k: w.detach().clone() for k, w in self._weights.items()}
+            state.best = self._copied()
         # While the learning rate is high, scores go up and down; that is no reason to stop.
         elif score is not None and 2 * state.step > self.steps:
             state.poor += 1
@@ -251,6 +268,9 @@ class Trainer:
         state.losses.clear()
         state.looks.append(look)
         self._tell(look)
+
+    def _copied(self) -> dict[str, torch.Tensor]:
+        return {k: w.detach().clone() for k, w in self._weights.items()}
 
     def _trained(self) -> dict[str, torch.nn.Parameter]:
         weights = self._network.parameters()
@@ -272,18 +292,21 @@ class Trainer:
             (step + 1) / rising, max(0.0, (self.steps - step) / max(1.0, self.steps - rising))
         )
 
-    def _saved(self) -> Saved:
+    def _said(self) -> dict[str, Any]:
         import torch
 
-        state = self._state
-        tensors: dict[str, torch.Tensor] = {
-            f"now.{k}": w.detach() for k, w in self._weights.items()
-        }
+        return {**self._state.to_json(), "threads": torch.get_num_threads()}
+
+    def _now(self) -> dict[str, torch.Tensor]:
+        return {f"now.{k}": w.detach() for k, w in self._weights.items()}
+
+    def _saved(self) -> Saved:
+        tensors = self._now()
         for name, weight in self._weights.items():
             for key, value in self._adam.state.get(weight, {}).items():
                 tensors[f"adam.{key}.{name}"] = value
-        tensors |= {f"best.{k}": w for k, w in state.best.items()}
-        return Saved({**state.to_json(), "threads": torch.get_num_threads()}, tensors)
+        tensors |= {f"best.{k}": w for k, w in self._state.best.items()}
+        return Saved(self._said(), tensors)
 
     def _restore(self, saved: Saved) -> None:
         import torch
@@ -303,6 +326,7 @@ class Trainer:
                 self._adam.state[weight] = kept
         best = {k[5:]: t for k, t in saved.tensors.items() if k.startswith("best.")}
         self._state = _State.from_json(saved.state, best)
+        self._state.best_score = max(self._state.best_score, self._beat)
 
     def _load(self, weights: dict[str, torch.Tensor]) -> None:
         import torch
