@@ -64,7 +64,7 @@ class CrossJob(Request):
             course = self._train(model, material)
         with watch.stage("measure"):
             blend = self._blended(model, material)
-            held_out = self._measured(model, material, blend)
+            held_out, yes_from = self._measured(model, material, blend)
         facts = Facts(
             base=self.encode.model,
             data=[f"{e.name}: {e.said()}, trained on" for e in material.parts.train.sets],
@@ -78,8 +78,8 @@ class CrossJob(Request):
         )
         with watch.stage("write"), new_run_folder(self.output, overwrite=self.overwrite) as folder:
             model.save(folder, render_card(facts))
-            if held_out:
-                write_settings(folder, {YES: held_out[0].after["best_threshold"]})
+            if yes_from:
+                write_settings(folder, {YES: yes_from[0]})
             if blend:
                 write_settings(folder, {BLEND: blend.to_dict()})
             manifest = self._manifest(material, labelled, course, held_out, watch)
@@ -138,19 +138,21 @@ class CrossJob(Request):
 
     def _measured(
         self, model: CrossEncoder, material: Material, blend: Blend | None
-    ) -> tuple[BeforeAfter, ...]:
-        test, made = material.parts.test, []
+    ) -> tuple[tuple[BeforeAfter, ...], list[float]]:
+        """Before and after, and the probability from which the answer alone is best a yes."""
+        test, made, yes_from = material.parts.test, [], []
         for examples in test.sets if test else ():
             truth = examples.labels > 0.5
             if test is None or truth.all() or not truth.any():
                 continue
             before, after = self._similarity(test, examples), _scores(model, test, examples)
+            yes_from.append(score_pairs(after, truth).best_threshold)
             if blend:
                 after = blend(before, after)
             both = [_measures(scores, truth) for scores in (before, after)]
             gain = gain_in_average_precision(before, after, truth)
             made.append(BeforeAfter(examples.name, len(examples), both[0], both[1], gain))
-        return tuple(made)
+        return tuple(made), yes_from
 
     def _manifest(
         self,

@@ -12,6 +12,7 @@ from sbert_cluster.encoder.checkpoint import open_checkpoint
 from sbert_cluster.errors import UsageError
 from sbert_cluster.options import DedupOptions, EncodeOptions
 from sbert_cluster.progress import Progress
+from sbert_cluster.training.blend import EVEN
 from sbert_cluster.types import Pairs
 
 
@@ -72,10 +73,12 @@ def ask_about(
     )
     answer = judge.score([(texts[i], texts[j]) for i, j in rows], progress).astype(np.float64)
     blend = judge.blend_with(open_checkpoint(encode.model).fingerprint.sha256)
+    yes_from = judge.yes_from
     if blend:
         answer = blend(pairs.similarity[asked].astype(np.float64), answer)
+        yes_from = EVEN
     yes = np.zeros(len(pairs), np.bool_)
-    yes[asked] = answer >= judge.yes_from
+    yes[asked] = answer >= yes_from
     # Turned: what the similarity alone would have decided the other way.
     turned = asked & (yes != (pairs.similarity >= decide.threshold))
     counts = {"reranked_asked": int(asked.sum()), "reranked_turned": int(turned.sum())}

@@ -65,7 +65,7 @@ class Reranker(PairReader):
 
     @property
     def yes_from(self) -> float:
-        """Probability from which the answer is a yes: best on rows held out in its training."""
+        """Probability from which the answer alone is a yes: best on rows held out in training."""
         return float(read_settings(self.checkpoint.folder).get(YES, 0.5))
 
     def blend_with(self, encoder: str) -> Blend | None:

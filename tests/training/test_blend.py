@@ -14,9 +14,10 @@ from sbert_cluster.errors import UsageError
 from sbert_cluster.evaluation.pairs import average_precision
 from sbert_cluster.options import Precision
 from sbert_cluster.training.blend import FEWEST_ROWS, Blend, fit_blend, logits
-from sbert_cluster.training.cross_encoder import BLEND
+from sbert_cluster.training.cross_encoder import BLEND, YES
 from sbert_cluster.training.recipe import Recipe
 from sbert_cluster.training.reranker import Reranker
+from sbert_cluster.types import Reason
 
 
 @pytest.fixture
@@ -79,6 +80,24 @@ def test_a_blend_holds_for_its_own_encoder_only(tmp_path, sample_data, tiny_mode
     judge = Reranker.open(str(folder), "cpu")
     assert judge.blend_with(own) == Blend(own, 1.0, 2.0, 3.0)
     assert judge.blend_with("another") is None
+    # Weighed, an even chance decides; alone, the probability that its own training found.
+    for bias, known, asked_for, any_yes in (
+        (-3.0, own, 0.0, False),
+        (-3.0, "another", 0.0, True),
+        (3.0, own, 1.1, True),
+        (3.0, "another", 1.1, False),
+    ):
+        stored |= {YES: asked_for, BLEND: Blend(known, 0.0, 0.0, bias).to_dict()}
+        settings.write_text(json.dumps(stored), encoding="utf-8")
+        result = pipeline.dedup(
+            str(sample_data / "questions.csv"),
+            model=str(tiny_model),
+            rerank=str(folder),
+            band=(0.9, 0.95),
+            cache_dir=tmp_path / "cache",
+        )
+        assert result.manifest.counts["reranked_asked"] > 0
+        assert (Reason.RERANKED in result.pairs.reason) == any_yes
 
 
 def test_the_mean_of_seeds_is_the_mean_of_their_weights(tmp_path, sample_data, tiny_model):
