@@ -31,7 +31,10 @@ from sbert_cluster.training.recipe import Kind, Objective, Recipe
 from sbert_cluster.training.saving import save_model, write_seen
 from sbert_cluster.training.tasks import Task
 from sbert_cluster.training.trainer import Course, Lesson, Trainer, usual_rate
-from sbert_cluster.types import RunManifest, Vectors
+from sbert_cluster.types import Rows, RunManifest, Vectors
+
+_PART = 4_096
+"""Texts that are encoded between two words about how far it is."""
 
 
 def train(
@@ -235,14 +238,18 @@ class _Job(Request):
             f"labelled pairs of {len(texts):,} texts tell where duplicates are common, "
             "which is learned last"
         )
-        around = surroundings(labelled, texts, network.vectors(texts), self.progress)
+        vectors = _encoded(texts, network, self.progress)
+        around = surroundings(labelled, texts, vectors, self.progress)
         rate = FASTER * (recipe.learning_rate or usual_rate(network.checkpoint))
         task = PrevalenceTask(around, recipe.seed)
         # One look, at the end: nothing is learned by heart on the way that would call for more.
         how = replace(recipe, epochs=1.0, accumulate=1, learning_rate=rate, looks=1)
         every = self.every or max(1, task.batches // recipe.looks)
         beat = course.best.score if course.best else None
-        return self._trainer(network, [task], how, material, every, "-prevalence", beat).run()
+        last = self._trainer(network, [task], how, material, every, "-prevalence", beat).run()
+        if beat is not None and last.best is None:
+            self.tell("the held-out rows gain nothing by that, so it is undone")
+        return last
 
     def _trainer(
         self,
@@ -377,6 +384,16 @@ def _judge_by(stop: Labelled | None, network: Network) -> Callable[[], float] | 
     if stop is None or mean_judgement(stop, network.vectors) is None:
         return None
     return lambda: mean_judgement(stop, network.vectors) or 0.0
+
+
+def _encoded(texts: Rows, network: Network, progress: Progress) -> Vectors:
+    """Vectors of many texts, in parts, so that it can be said how far it is."""
+    parts = []
+    for start in range(0, len(texts), _PART):
+        progress("encoding", start, len(texts), "texts")
+        parts.append(network.vectors(texts[start : start + _PART]))
+    progress("encoding", len(texts), len(texts), "texts")
+    return np.concatenate(parts)
 
 
 def _vectors_of(test: Labelled | None, network: Network) -> list[list[Vectors]]:
