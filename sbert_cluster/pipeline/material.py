@@ -81,8 +81,6 @@ class Material:
     meaning: Rows
     """int64[texts], the labels' closure."""
     parts: Split
-    everything: Labelled
-    """What is learned from, with the positives that there is no time for."""
     objectives: list[tuple[Objective, ...]]
     """Of each file."""
     negatives: Negatives | None
@@ -118,7 +116,6 @@ def prepare(
         taught = taught_by(request.teacher, parts.train, request.encode, request.progress)
         parts, targets = replace(parts, train=taught.labelled), taught.vectors
     meaning = meanings(texts, parts.train.sets)
-    everything = parts.train
     if request.recipe.epochs is None:
         parts = replace(parts, train=_without_surplus(parts.train, request))
     sets = parts.train.sets
@@ -135,10 +132,8 @@ def prepare(
         known = _known(request, texts, parts, len(labelled.texts))
         negatives = _mined(request, texts, meaning, known)
         likeness = [known.likeness(e) for e in sets]
-    identity = _identity(request, checkpoint, texts, everything)
-    return Material(
-        texts, meaning, parts, everything, objectives, negatives, likeness, targets, identity
-    )
+    identity = _identity(request, checkpoint, texts, parts.train)
+    return Material(texts, meaning, parts, objectives, negatives, likeness, targets, identity)
 
 
 def _without_surplus(train: Labelled, request: Request) -> Labelled:

@@ -26,15 +26,11 @@ from sbert_cluster.training.checkpoints import Checkpoints
 from sbert_cluster.training.examples import Labelled, read_examples, texts_of_rows
 from sbert_cluster.training.judging import among_all, columns_of, mean_judgement, measures
 from sbert_cluster.training.network import Network, Shape, choose_training_place
-from sbert_cluster.training.prevalence import FASTER, PrevalenceTask, is_told_by, surroundings
 from sbert_cluster.training.recipe import Kind, Objective, Recipe
 from sbert_cluster.training.saving import save_model, write_seen
 from sbert_cluster.training.tasks import Task
-from sbert_cluster.training.trainer import Course, Lesson, Trainer, usual_rate
-from sbert_cluster.types import Rows, RunManifest, Vectors
-
-_PART = 4_096
-"""Texts that are encoded between two words about how far it is."""
+from sbert_cluster.training.trainer import Course, Trainer, usual_rate
+from sbert_cluster.types import RunManifest, Vectors
 
 
 def train(
@@ -165,8 +161,6 @@ class _Run:
     course: Course
     held_out: tuple[BeforeAfter, ...]
     calibration: Calibration | None
-    seen: Labelled
-    """What it has learned anything from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,68 +204,26 @@ class _Job(Request):
             tasks[-1].targets = material.targets
             if tasks[-1].passed_over and seed == self.recipe.seed:
                 self.tell(_said_passed_over(tasks[-1]))
+        checkpoints = Checkpoints(self.work / f"seed-{seed}", material.identity)
         with watch.stage("measure"):
             before = _vectors_of(parts.test, network)
+        trainer = Trainer(
+            network,
+            tasks,
+            recipe,
+            judge=_judge_by(parts.stop, network),
+            checkpoints=checkpoints,
+            every=self.every,
+            progress=self.progress,
+            tell=lambda look: self.tell(said_look(look)),
+        )
         with watch.stage("train"):
-            course = self._trainer(network, tasks, recipe, material, self.every).run()
-            last = None
-            if any(task.passed_over for task in tasks) and is_told_by(material.everything):
-                last = self._learn_prevalence(network, material, recipe, course)
+            course = trainer.run()
         with watch.stage("measure"):
             after = _vectors_of(parts.test, network)
             held_out = _compared(parts.test, before, after)
             calibration = self._calibrated(parts.test, network)
-        # Where nothing judges, the last weights are kept.
-        kept = last is not None and (last.best is not None or course.best is None)
-        seen = material.everything if kept else parts.train
-        course = course.then(last) if last else course
-        return _Run(network, before, course, held_out, calibration, seen)
-
-    def _learn_prevalence(
-        self, network: Network, material: Material, recipe: Recipe, course: Course
-    ) -> Course:
-        """Go on with where duplicates are common; undone if the held-out rows gain nothing."""
-        labelled = material.everything
-        texts = np.unique(np.concatenate([e.rows.ravel() for e in labelled.sets]))
-        texts = texts[texts >= 0]
-        self.tell(
-            f"labelled pairs of {len(texts):,} texts tell where duplicates are common, "
-            "which is learned last"
-        )
-        vectors = _encoded(texts, network, self.progress)
-        around = surroundings(labelled, texts, vectors, self.progress)
-        rate = FASTER * (recipe.learning_rate or usual_rate(network.checkpoint))
-        task = PrevalenceTask(around, recipe.seed)
-        # One look, at the end: nothing is learned by heart on the way that would call for more.
-        how = replace(recipe, epochs=1.0, accumulate=1, learning_rate=rate, looks=1)
-        every = self.every or max(1, task.batches // recipe.looks)
-        beat = course.best.score if course.best else None
-        last = self._trainer(network, [task], how, material, every, "-prevalence", beat).run()
-        if beat is not None and last.best is None:
-            self.tell("the held-out rows gain nothing by that, so it is undone")
-        return last
-
-    def _trainer(
-        self,
-        network: Network,
-        tasks: Sequence[Lesson],
-        recipe: Recipe,
-        material: Material,
-        every: int | None,
-        part: str = "",
-        beat: float | None = None,
-    ) -> Trainer:
-        return Trainer(
-            network,
-            tasks,
-            recipe,
-            judge=_judge_by(material.parts.stop, network),
-            beat=beat,
-            checkpoints=Checkpoints(self.work / f"seed-{recipe.seed}{part}", material.identity),
-            every=every,
-            progress=self.progress,
-            tell=lambda look: self.tell(said_look(look)),
-        )
+        return _Run(network, before, course, held_out, calibration)
 
     def _averaged(self, best: _Run, runs: Sequence[_Run], material: Material) -> _Run:
         """The mean of all weights (Wortsman et al. 2022, "Model soups", section 2: uniform)."""
@@ -318,8 +270,8 @@ class _Job(Request):
             settings["calibration"] = best.calibration.to_dict()
         with new_run_folder(self.output, overwrite=self.overwrite) as folder:
             save_model(best.network, folder, render_card(facts), settings)
-            rows = [row for e in best.seen.sets for row in texts_of_rows(best.seen, e)]
-            write_seen(folder, rows)
+            train = material.parts.train
+            write_seen(folder, [row for e in train.sets for row in texts_of_rows(train, e)])
             manifest = self._manifest(best, runs, material, labelled, watch)
             write_manifest(folder, manifest)
         return TrainResult(self.output, best.course, best.held_out, best.calibration, manifest)
@@ -328,8 +280,6 @@ class _Job(Request):
         recipe = {k: v for k, v in asdict(self.recipe).items() if v is not None}
         if self.average:
             recipe["averaged"] = "weights of all seeds"
-        if run.seen is material.everything:
-            recipe["learned_last"] = "where duplicates are common"
         recipe["objective"] = "; ".join(" + ".join(chosen) for chosen in material.objectives)
         recipe["learning_rate"] = self.recipe.learning_rate or usual_rate(run.network.checkpoint)
         return {**recipe, "steps": run.course.done, "precision": str(self.place.precision)}
@@ -384,16 +334,6 @@ def _judge_by(stop: Labelled | None, network: Network) -> Callable[[], float] | 
     if stop is None or mean_judgement(stop, network.vectors) is None:
         return None
     return lambda: mean_judgement(stop, network.vectors) or 0.0
-
-
-def _encoded(texts: Rows, network: Network, progress: Progress) -> Vectors:
-    """Vectors of many texts, in parts, so that it can be said how far it is."""
-    parts = []
-    for start in range(0, len(texts), _PART):
-        progress("encoding", start, len(texts), "texts")
-        parts.append(network.vectors(texts[start : start + _PART]))
-    progress("encoding", len(texts), len(texts), "texts")
-    return np.concatenate(parts)
 
 
 def _vectors_of(test: Labelled | None, network: Network) -> list[list[Vectors]]:

@@ -69,23 +69,6 @@ def regression(u: torch.Tensor, v: torch.Tensor, scores: torch.Tensor) -> torch.
     return ((cosines(u, v) - scores) ** 2).mean()
 
 
-def all_regression(u: torch.Tensor, v: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Mean of (cos(uᵢ, vᵢ) − wᵢᵢ)² plus mean of (cos(uᵢ, vⱼ) − wᵢⱼ)² over all i ≠ j.
-
-    :func:`regression` that holds all other pairs of the batch as well: a teacher's similarities in
-    place of its vectors (Tung and Mori 2019, "Similarity-Preserving Knowledge Distillation").
-
-    Args:
-        u: First sentences. Shape: (rows, width).
-        v: Second sentences, likewise.
-        wanted: w, cosines. Shape: (rows, rows).
-    """
-    apart = (all_cosines(u, v) - wanted) ** 2
-    own = apart.diagonal()
-    others = (apart.sum() - own.sum()) / max(1, apart.numel() - len(own))
-    return own.mean() + others
-
-
 def triplet(
     anchor: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor, margin: float = 1.0
 ) -> torch.Tensor:

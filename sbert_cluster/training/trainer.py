@@ -7,7 +7,7 @@ steps. The rate falls linearly afterwards, as in the authors' own code.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -62,14 +62,6 @@ class Course:
         """The look whose weights were kept; None: the last weights were."""
         return next((look for look in reversed(self.looks) if look.best), None)
 
-    def then(self, other: Course) -> Course:
-        """This one, and another that went on from its weights."""
-        later = [
-            replace(look, step=look.step + self.done, steps=look.steps + self.done)
-            for look in other.looks
-        ]
-        return Course(self.steps + other.steps, self.done + other.done, (*self.looks, *later))
-
 
 class Trainable(Protocol):
     """What can be trained: an encoder, or a cross-encoder (whose texts are pairs)."""
@@ -121,8 +113,6 @@ class Trainer:
         recipe: How.
         judge: Scores the network on rows held out for that, the higher the better; None: there are
             too few, so training takes its full course and the last weights stay.
-        beat: Score of the weights that training starts from: they stay if no look is better. None:
-            whatever the best look shows is better.
         checkpoints: Where to go on from, and to write to; None: nothing is written.
         every: Steps between two checkpoints; None: as many as between two looks.
         progress: Told the steps done.
@@ -136,7 +126,6 @@ class Trainer:
         recipe: Recipe,
         *,
         judge: Callable[[], float] | None = None,
-        beat: float | None = None,
         checkpoints: Checkpoints | None = None,
         every: int | None = None,
         progress: Progress = silent,
@@ -155,9 +144,6 @@ class Trainer:
         self._rate = recipe.learning_rate or usual_rate(network.checkpoint)
         self._adam = self._optimiser()
         self._state = _State()
-        self._beat = float("-inf") if beat is None else beat
-        if beat is not None:
-            self._state.best_score, self._state.best = beat, self._copied()
 
     def run(self) -> Course:
         """Train to the end, from the newest checkpoint if there is one.
@@ -185,7 +171,7 @@ class Trainer:
         self._progress("training", self.steps, self.steps, "steps")
         if state.best:
             self._load(state.best)
-        # What follows may be cut off as well.
+        # Other seeds may follow, and be cut off.
         if self._checkpoints and not (saved and saved.state["step"] == state.step):
             self._checkpoints.save(state.step, Saved(self._said(), self._now()))
         return Course(self.steps, state.step, tuple(state.looks))
@@ -259,7 +245,7 @@ class Trainer:
         if better:
             assert score is not None
             state.best_score, state.poor = score, 0
-            state.best = self._copied()
+            state.best = {k: w.detach().clone() for k, w in self._weights.items()}
         # While the learning rate is high, scores go up and down; that is no reason to stop.
         elif score is not None and 2 * state.step > self.steps:
             state.poor += 1
@@ -268,9 +254,6 @@ class Trainer:
         state.losses.clear()
         state.looks.append(look)
         self._tell(look)
-
-    def _copied(self) -> dict[str, torch.Tensor]:
-        return {k: w.detach().clone() for k, w in self._weights.items()}
 
     def _trained(self) -> dict[str, torch.nn.Parameter]:
         weights = self._network.parameters()
@@ -326,7 +309,6 @@ class Trainer:
                 self._adam.state[weight] = kept
         best = {k[5:]: t for k, t in saved.tensors.items() if k.startswith("best.")}
         self._state = _State.from_json(saved.state, best)
-        self._state.best_score = max(self._state.best_score, self._beat)
 
     def _load(self, weights: dict[str, torch.Tensor]) -> None:
         import torch

@@ -95,23 +95,6 @@ def test_regression(model, made, scores):
     assert_same(objectives.regression(*made[:2], scores), reference)
 
 
-def test_all_regression(made):
-    """Own pairs and all others weigh the same, however many the others are."""
-    u, v, _ = (torch.nn.functional.normalize(column, dim=-1) for column in made)
-    wanted = torch.linspace(-1, 1, ROWS * ROWS, dtype=torch.float64).reshape(ROWS, ROWS)
-    own = sum((float(u[i] @ v[i]) - float(wanted[i, i])) ** 2 for i in range(ROWS)) / ROWS
-    others = [
-        (float(u[i] @ v[j]) - float(wanted[i, j])) ** 2
-        for i in range(ROWS)
-        for j in range(ROWS)
-        if i != j
-    ]
-    expected = own + sum(others) / len(others)
-    assert math.isclose(float(objectives.all_regression(*made[:2], wanted)), expected, rel_tol=1e-9)
-    alone = objectives.all_regression(made[0][:1], made[1][:1], wanted[:1, :1])
-    assert torch.isclose(alone, objectives.regression(made[0][:1], made[1][:1], wanted[0, :1]))
-
-
 def test_triplet(model, made):
     """Euclidean, margin 1, as in section 3.1."""
     reference = TripletLoss(model, triplet_margin=1)(features(made), None)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from sbert_cluster import pipeline
 from sbert_cluster.errors import RunFolderError
 from sbert_cluster.training.checkpoints import Checkpoints, Saved
 from sbert_cluster.training.recipe import Objective, Recipe
@@ -23,68 +22,28 @@ from sbert_cluster.training.trainer import Trainer
 WORKER = Path(__file__).parent / "train_worker.py"
 
 
-def work(labels, output, model, epochs="6", last=""):
+def work(sample_data, output, model, last=""):
     """Run the worker; returns how it ended."""
-    words = [sys.executable, str(WORKER), str(labels), str(output), str(model), epochs, last]
-    return subprocess.run(words, capture_output=True, text=True)
-
-
-def assert_same_weights(one, other):
-    """Bit for bit."""
-    one, other = (load_file(folder / "model.safetensors") for folder in (one, other))
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    words = [sys.executable, str(WORKER), str(sample_data / "labelled_pairs.csv"), str(output)]
+    return subprocess.run([*words, str(model), last], capture_output=True, text=True)
 
 
 def test_resume_after_a_kill_gives_the_same_weights(tmp_path, sample_data, tiny_model):
     """Killed between two checkpoints, the same command gives the unbroken run's bytes."""
-    labels = sample_data / "labelled_pairs.csv"
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    done = work(labels, whole, tiny_model)
+    done = work(sample_data, whole, tiny_model)
     assert done.returncode == 0, done.stderr
-    steps = json.loads((whole / "run.json").read_text())["looks"][-1]["steps"]
-    killed = work(labels, broken, tiny_model, last=f"11/{steps}")
-    assert killed.returncode == -signal.SIGKILL
+    assert work(sample_data, broken, tiny_model, "11").returncode == -signal.SIGKILL
     left = list((tmp_path / "broken.training" / "seed-0").iterdir())
     assert [folder.name for folder in left] == ["step-000000009"]
-    done = work(labels, broken, tiny_model)
+    done = work(sample_data, broken, tiny_model)
     assert done.returncode == 0, done.stderr
-    assert_same_weights(whole, broken)
-    one, before = (load_file(folder / "model.safetensors") for folder in (whole, tiny_model))
+    one, other = (load_file(folder / "model.safetensors") for folder in (whole, broken))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    before = load_file(tiny_model / "model.safetensors")
     assert any(not torch.equal(one[name], before[name]) for name in one)
     assert not (tmp_path / "broken.training").exists()
-
-
-def test_a_kill_while_learning_where_duplicates_are_common(tmp_path, sample_data, tiny_model):
-    """What was trained before that is not trained again."""
-    pairs = pl.read_csv(sample_data / "labelled_pairs.csv")
-    differ = pairs.filter(pl.col("label") == 0).head(12)
-    labels = tmp_path / "lopsided.csv"
-    pl.concat([differ, pairs.filter(pl.col("label") == 1)]).write_csv(labels)
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    done = work(labels, whole, tiny_model, "auto")
-    assert done.returncode == 0, done.stderr
-    looks = json.loads((whole / "run.json").read_text())["looks"]
-    first = looks[0]["steps"]
-    second = looks[-1]["steps"] - first
-    assert second > 6
-    killed = work(labels, broken, tiny_model, "auto", f"5/{second}")
-    assert killed.returncode == -signal.SIGKILL
-    left = {path.name: sorted(p.name for p in path.iterdir()) for path in _seeds(broken)}
-    assert left == {
-        "seed-0": [f"step-{first:09}"],
-        "seed-0-prevalence": ["step-000000003"],
-    }
-    done = work(labels, broken, tiny_model, "auto")
-    assert done.returncode == 0, done.stderr
-    assert_same_weights(whole, broken)
-    again = json.loads((broken / "run.json").read_text())
-    assert again["looks"] == looks
-    assert not (tmp_path / "broken.training").exists()
-
-
-def _seeds(output):
-    return sorted(output.with_name(f"{output.name}.training").iterdir())
 
 
 def test_a_finished_training_is_not_repeated(tmp_path, labelled, network):
@@ -108,6 +67,42 @@ def test_a_finished_training_is_not_repeated(tmp_path, labelled, network):
     assert again == course
     assert not looks
     assert all(torch.equal(same[name], weight) for name, weight in weights.items())
+
+
+def test_a_kill_costs_only_the_seed_that_it_hits(tmp_path, sample_data, tiny_model):
+    """Those that were done are not trained again."""
+    seen = []
+
+    def train(stop_at=None):
+        def progress(stage, done, total, *_):
+            if stage == "training":
+                seen.append((done, total))
+                if seen.count((0, total)) == stop_at and done == 2:
+                    raise KeyboardInterrupt
+
+        return pipeline.train(
+            str(sample_data / "labelled_pairs.csv"),
+            output=tmp_path / "model",
+            model=str(tiny_model),
+            recipe=Recipe(epochs=1, learning_rate=1e-3),
+            seeds=2,
+            checkpoint_every=1,
+            cache=False,
+            progress=progress,
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        train(stop_at=2)
+    steps = seen[-1][1]
+    assert seen.count((0, steps)) == 2
+    seen.clear()
+    result = train()
+    # The first seed begins at its end, the second where it was.
+    assert seen[0] == (steps, steps)
+    assert (2, steps) in seen
+    assert (0, steps) not in seen
+    assert result.course.done == steps
+    assert not (tmp_path / "model.training").exists()
 
 
 def test_a_checkpoint_is_there_whole_or_not_at_all(tmp_path):
