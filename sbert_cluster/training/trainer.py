@@ -160,12 +160,12 @@ class Trainer:
         state = self._state
         self._network.learning(True)
         self._progress("training", state.step, self.steps, "steps")
-        while state.step < self.steps and state.poor < self._recipe.patience:
+        while not self._is_over:
             state.losses.append(self._step(state.step))
             state.step += 1
             if state.step % self._between == 0 or state.step == self.steps:
                 self._look()
-            if self._checkpoints and state.step % self._every == 0 and state.step < self.steps:
+            if self._checkpoints and state.step % self._every == 0 and not self._is_over:
                 self._checkpoints.save(state.step, self._saved())
             self._progress("training", state.step, self.steps, "steps")
         self._progress("training", self.steps, self.steps, "steps")
@@ -175,6 +175,10 @@ class Trainer:
         if self._checkpoints and not (saved and saved.state["step"] == state.step):
             self._checkpoints.save(state.step, Saved(self._said(), self._now()))
         return Course(self.steps, state.step, tuple(state.looks))
+
+    @property
+    def _is_over(self) -> bool:
+        return self._state.step >= self.steps or self._state.poor >= self._recipe.patience
 
     def _step(self, step: int) -> float:
         """One step of Adam; returns the loss."""

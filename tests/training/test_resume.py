@@ -69,6 +69,33 @@ def test_a_finished_training_is_not_repeated(tmp_path, labelled, network):
     assert all(torch.equal(same[name], weight) for name, weight in weights.items())
 
 
+def test_no_checkpoint_is_written_over(tmp_path, labelled, network):
+    """While one takes another's place neither is there, so no step is saved twice."""
+
+    class Noted(Checkpoints):
+        steps: list[int] = []  # noqa: RUF012 - of this test alone
+
+        def save(self, step, saved):
+            self.steps.append(step)
+            super().save(step, saved)
+
+    recipe = Recipe(epochs=10, looks=10, patience=2, learning_rate=1e-3)
+    made = network(labelled.texts)
+    meaning = meanings(labelled.texts, labelled.sets)
+    task = Task(labelled.sets[0], (Objective.COSENT,), recipe, meaning, made.lengths())
+    scores = iter(range(100, 0, -1))
+    course = Trainer(
+        made,
+        [task],
+        recipe,
+        judge=lambda: float(next(scores)),
+        checkpoints=Noted(tmp_path / "work", "one"),
+        every=1,
+    ).run()
+    assert course.done < course.steps
+    assert Noted.steps == list(range(1, course.done + 1))
+
+
 def test_a_kill_costs_only_the_seed_that_it_hits(tmp_path, sample_data, tiny_model):
     """Those that were done are not trained again."""
     seen = []
