@@ -24,7 +24,12 @@ from numpy.typing import NDArray
 from benchmarks.harness import KEPT_VARIABLE, ROOT, Report, Settings, Table, recorded, say
 from benchmarks.texts import FOLDER_VARIABLE, data_folder, read
 from sbert_cluster.encoder.encoder import Encoder
-from sbert_cluster.evaluation.pairs import gain_in_average_precision, score_pairs
+from sbert_cluster.evaluation.pairs import (
+    at_threshold,
+    gain_in_average_precision,
+    paired_gain,
+    score_pairs,
+)
 from sbert_cluster.evaluation.sts import row_cosines
 from sbert_cluster.options import DEFAULT_MODEL, EncodeOptions, Precision
 
@@ -33,9 +38,6 @@ _FEW = 300
 _QUICK = ("--epochs", "0.05")
 _SPREAD = 0.05
 """Half of the band, around the model's own threshold, in which the cross-encoder is asked."""
-
-_DRAWS = 2_000
-"""Of the bootstrap."""
 
 _Truth = NDArray[np.bool_]
 _Scores = NDArray[np.float64]
@@ -125,9 +127,10 @@ class _Bench:
             output = self._folder / f"run-{name}"
             counts = json.loads((output / "run.json").read_text(encoding="utf-8"))["counts"]
             joined[name] = self._joined(output)
-            said = self._scored(joined[name])
+            said = asdict(at_threshold(joined[name], self._truth, 1.0))
             found[name] = {"seconds": seconds[name], "counts": counts, **said}
-        found["gain_in_f1"] = self._gain(joined["without"], joined["with"])
+        gain = paired_gain(_f1, joined["without"], joined["with"], self._truth)
+        found["gain_in_f1"] = asdict(gain)
         return found
 
     def _all(self) -> list[str]:
@@ -181,8 +184,8 @@ class _Bench:
         pl.DataFrame({"question": both.unique(maintain_order=True)}).write_parquet(path)
         return path
 
-    def _joined(self, output: Path) -> _Truth:
-        """Whether a run found each labelled pair."""
+    def _joined(self, output: Path) -> _Scores:
+        """1 for each labelled pair that a run found, 0 for the others."""
         texts = read(self._folder / "questions.parquet")["question"].to_list()
         row = {text: i for i, text in enumerate(texts)}
         pairs = read(output / "pairs.parquet")
@@ -191,24 +194,7 @@ class _Bench:
         for left, right in self._dev.select("question1", "question2").iter_rows():
             a, b = sorted((row[left], row[right]))
             found.append((a, b) in there)
-        return np.array(found, np.bool_)
-
-    def _scored(self, joined: _Truth) -> dict[str, float]:
-        """Precision, recall and F1 of what was found, judged by the labelled pairs."""
-        right_ones = int((joined & self._truth).sum())
-        return {
-            "precision": right_ones / max(1, int(joined.sum())),
-            "recall": right_ones / int(self._truth.sum()),
-            "f1": _f1(joined, self._truth),
-        }
-
-    def _gain(self, before: _Truth, after: _Truth) -> dict[str, float]:
-        """Gain in F1 with its 95 % interval by the paired bootstrap over labelled pairs."""
-        random, truth = np.random.default_rng(0), self._truth
-        drawn = [random.integers(0, len(truth), len(truth)) for _ in range(_DRAWS)]
-        gains = [_f1(after[i], truth[i]) - _f1(before[i], truth[i]) for i in drawn]
-        low, high = np.quantile(gains, (0.025, 0.975))
-        return {"gain": _f1(after, truth) - _f1(before, truth), "low": low, "high": high}
+        return np.array(found, np.float64)
 
     def _manifest(self, name: str) -> dict[str, Any]:
         read_: dict[str, Any] = json.loads(
@@ -220,8 +206,8 @@ class _Bench:
         return self._manifest(name)["held_out"]
 
 
-def _f1(joined: _Truth, truth: _Truth) -> float:
-    return float(2 * (joined & truth).sum() / (joined.sum() + truth.sum()))
+def _f1(joined: _Scores, truth: _Truth) -> float:
+    return at_threshold(joined, truth, 1.0).f1
 
 
 def _processor_seconds() -> float:
@@ -245,9 +231,8 @@ def _tables(results: dict[str, Any]) -> list[Table]:
         scores = [f"{found[key]:.4f}" for key in ("precision", "recall", "f1")]
         asked = f"{found['counts'].get('reranked_asked', 0):,}"
         rows.append([name, *scores, asked, f"{float(np.median(found['seconds'])):.1f}"])
-    gain = results["rerank"].get("gain_in_f1")
-    if gain:
-        said = f"{gain['low']:+.4f} to {gain['high']:+.4f}"
-        rows.append(["95 % of the gain", "", "", said, "", ""])
+    gain = results["rerank"]["gain_in_f1"]
+    said = f"{gain['low']:+.4f} to {gain['high']:+.4f}"
+    rows.append(["95 % of the gain", "", "", said, "", ""])
     headers = ["cross-encoder", "precision", "recall", "F1", "pairs asked about", "seconds"]
     return [first, Table("dedup on the questions of the dev pairs", headers, rows)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -171,9 +172,23 @@ class Gain:
 def gain_in_average_precision(
     before: Scores, after: Scores, truth: Truth, *, samples: int = 1000, seed: int = 0
 ) -> Gain:
-    """The gain in average precision, with a paired bootstrap over the rows (Efron 1979).
+    """:func:`paired_gain` of the average precision."""
+    return paired_gain(average_precision, before, after, truth, samples=samples, seed=seed)
+
+
+def paired_gain(
+    measure: Callable[[Scores, Truth], float],
+    before: Scores,
+    after: Scores,
+    truth: Truth,
+    *,
+    samples: int = 1000,
+    seed: int = 0,
+) -> Gain:
+    """The gain in a measure, with a paired bootstrap over the rows (Efron 1979).
 
     Args:
+        measure: The higher, the better.
         before: float64[n].
         after: float64[n], of the same pairs.
         truth: bool[n].
@@ -185,9 +200,7 @@ def gain_in_average_precision(
     for _ in range(samples):
         rows = random.integers(0, len(truth), len(truth))
         if truth[rows].any() and not truth[rows].all():
-            old, new = (average_precision(s[rows], truth[rows]) for s in (before, after))
+            old, new = (measure(s[rows], truth[rows]) for s in (before, after))
             gains.append(new - old)
     low, high = np.quantile(gains, [0.025, 0.975]) if gains else (-np.inf, np.inf)
-    return Gain(
-        average_precision(before, truth), average_precision(after, truth), float(low), float(high)
-    )
+    return Gain(measure(before, truth), measure(after, truth), float(low), float(high))

@@ -78,8 +78,8 @@ class CrossJob(Request):
         )
         with watch.stage("write"), new_run_folder(self.output, overwrite=self.overwrite) as folder:
             model.save(folder, render_card(facts))
-            if yes_from:
-                write_settings(folder, {YES: yes_from[0]})
+            if yes_from is not None:
+                write_settings(folder, {YES: yes_from})
             if blend:
                 write_settings(folder, {BLEND: blend.to_dict()})
             manifest = self._manifest(material, labelled, course, held_out, watch)
@@ -138,15 +138,16 @@ class CrossJob(Request):
 
     def _measured(
         self, model: CrossEncoder, material: Material, blend: Blend | None
-    ) -> tuple[tuple[BeforeAfter, ...], list[float]]:
-        """Before and after, and the probability from which the answer alone is best a yes."""
-        test, made, yes_from = material.parts.test, [], []
+    ) -> tuple[tuple[BeforeAfter, ...], float | None]:
+        """Before and after, and from where the answer alone is best a yes in the first file."""
+        test, made, yes_from = material.parts.test, [], None
         for examples in test.sets if test else ():
             truth = examples.labels > 0.5
             if test is None or truth.all() or not truth.any():
                 continue
             before, after = self._similarity(test, examples), _scores(model, test, examples)
-            yes_from.append(score_pairs(after, truth).best_threshold)
+            if yes_from is None:
+                yes_from = score_pairs(after, truth).best_threshold
             if blend:
                 after = blend(before, after)
             both = [_measures(scores, truth) for scores in (before, after)]
